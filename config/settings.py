@@ -1,0 +1,633 @@
+"""The settings: environment variables in, one frozen and checked `Settings` out, or every problem at once.
+
+The attribute of a variable is its name in lower case. A variable that is blank counts as unset, and white space around
+a value is not part of it. A secret may be kept in a file instead: `NAME_FILE` holds its path (Docker and Kubernetes
+mount secrets so). Times are seconds and may have fractions. No message of this module repeats a value: what was typed
+into the wrong variable may be a secret.
+
+`python -m config.settings` prints the table in `docs/settings.md`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import os
+import re
+import string
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+TWILIO_KEEPS = 7 * DAY
+SHORTEST_RETENTION = TWILIO_KEEPS + DAY
+LEASE_MARGIN = 2.0
+"""Seconds an attempt needs beside its HTTP requests: its round trips to Redis on a busy machine."""
+
+SLACK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+class SettingsError(Exception):
+    """The settings cannot work. `problems`: all of them, each as "NAME: what is wrong", none with a value in it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _token(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+        raise _wrong("holds an empty entry, white space or a character outside ASCII")
+    return value
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    prefix, _, encoded = value.get_secret_value().partition("_")
+    try:
+        size = len(base64.b64decode(encoded, validate=True)) if prefix == "whsec" else 0
+    except (binascii.Error, ValueError):
+        size = 0
+    if not 24 <= size <= 64:
+        raise _wrong("each secret is whsec_ followed by the base64 of 24 to 64 random bytes")
+    return value
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    return PydanticCustomError("setting", message)
+
+
+def _conflict(message: str) -> PydanticCustomError:
+    """A problem between several settings; its message names them itself."""
+    return PydanticCustomError("conflict", message)
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Waits = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=TWILIO_KEEPS, allow_inf_nan=False)], ...],
+    BeforeValidator(_split),
+    Field(min_length=1),
+]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=1)]
+SigningSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)]
+
+
+class Settings(BaseModel):
+    """Everything that differs between deploys.
+
+    A field's description is its row in `docs/settings.md`: what it means, then why its default is what it is.
+    A check between two settings stands at the later of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    allow_private_destinations: bool = Field(
+        default=False,
+        description="Allow Twilio's URL and destinations on private, loopback or link-local addresses, plain http and "
+        "any Slack host: for the sandbox, or a receiver inside your network. Off, because a URL that leads into the "
+        "network the service runs in is an attack or a mistake.",
+    )
+
+    twilio_account_sid: str = Field(
+        pattern="^AC[0-9a-fA-F]{32}$",
+        description="The account whose rooms are reported. Callbacks of other accounts are refused.",
+    )
+    twilio_auth_token: Tokens = Field(
+        description="Checks the signature of status callbacks. While rotating: the old and the new one, separated by a "
+        "comma. The first one also signs in to the REST API when there is no API key.",
+    )
+    twilio_api_key: str | None = Field(
+        default=None,
+        pattern="^SK[0-9a-fA-F]{32}$",
+        description="API key for the REST API, recommended by Twilio over the auth token. Together with its secret.",
+    )
+    twilio_api_secret: Token | None = Field(default=None, description="The secret of `TWILIO_API_KEY`.")
+    twilio_insights_url: str = Field(
+        default="https://insights.twilio.com",
+        description="Where summaries are fetched. The plain host serves every account, whatever region its media took.",
+    )
+
+    public_base_url: str | None = Field(
+        default=None,
+        description="Scheme and host that Twilio calls, e.g. `https://reports.example.com`: the signature covers it. "
+        "Unset: what the request says, as seen through `TRUSTED_PROXIES`.",
+    )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Proxies in front whose `X-Forwarded-*` headers are believed (Heroku: 1). 0, because anyone can "
+        "send these headers.",
+    )
+
+    slack_webhook_url: SecretStr | None = Field(
+        default=None,
+        description="Slack incoming webhook. At least one of this and `REPORT_WEBHOOK_URL` is needed.",
+    )
+    report_webhook_url: SecretStr | None = Field(default=None, description="Your endpoint for signed reports.")
+    report_webhook_secret: SigningSecrets = Field(
+        default=(),
+        description="Signs the reports (Standard Webhooks, `whsec_…`). While rotating: the new and the old one, "
+        "separated by a comma; both signatures are sent.",
+    )
+
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://localhost:6379/0"),
+        description="`redis://`, `rediss://` (TLS) or `unix://`. Redis Cluster is not supported.",
+    )
+    redis_tls_verify: bool = Field(
+        default=True,
+        description="Verify the certificate of a `rediss://` server. Heroku Key-Value Store has a self-signed one and "
+        "needs 0; the connection is then encrypted but could be intercepted, so every start warns.",
+    )
+    redis_prefix: str = Field(
+        default="room-reports:",
+        pattern="^[A-Za-z0-9_.:{}-]{1,64}$",
+        description="In front of every key, so that a Redis can be shared.",
+    )
+
+    summary_waits: Waits = Field(
+        default=(120.0, 180.0, 300.0, 300.0, 600.0),
+        description="Pauses while Twilio's summary is not ready: the first attempt is at once, the n-th number is the "
+        "pause after the n-th attempt, the last one repeats, jitter on top. Most summaries are complete within 10 "
+        "minutes, some take 30, and Twilio penalises hammering a missing one, so the first pause is two minutes.",
+    )
+    summary_deadline: float = Field(
+        default=6 * HOUR,
+        gt=0,
+        lt=TWILIO_KEEPS,
+        allow_inf_nan=False,
+        description="After this long the report goes out with what is known, marked partial. Far beyond Twilio's 30 "
+        "minutes and short enough for the report to be of use; less than the 7 days Twilio keeps the data.",
+    )
+    delivery_waits: Waits = Field(
+        default=(5.0, 30.0, 300.0, 1800.0, 7200.0),
+        description="Pauses after failed deliveries, read like `SUMMARY_WAITS`: a blip costs seconds, and a receiver "
+        "that comes back after days is tried within two hours.",
+    )
+    delivery_deadline: Seconds = Field(
+        default=5 * DAY,
+        description="A delivery that failed for this long becomes a dead letter. A receiver that is down over a long "
+        "weekend still gets its reports.",
+    )
+    slack_rate: Rate = Field(
+        default=1.0, description="Messages a second to Slack, which tolerates about one. 0 = no limit."
+    )
+    report_webhook_rate: Rate = Field(default=0.0, description="Reports a second to your endpoint. 0 = no limit.")
+    console_url: str = Field(
+        default="https://console.twilio.com/us1/monitor/insights/video/video-rooms/{room_sid}/participants/",
+        description="The link to a room in Twilio's Console; a setting, because Twilio moves its pages.",
+    )
+
+    http_connect_timeout: Seconds = Field(
+        default=5.0, description="To connect, TLS included. A host that answers at all does so within a second."
+    )
+    http_read_timeout: Seconds = Field(
+        default=10.0, description="Longest silence of the other side. Twilio and Slack answer within a second or two."
+    )
+    http_total_timeout: Seconds = Field(
+        default=20.0,
+        description="Longest whole request, however slowly its bytes drip: inside Heroku's and Kubernetes' 30 seconds "
+        "of grace, so that a deploy never cuts one.",
+    )
+    tls_ca_file: str | None = Field(
+        default=None,
+        description="PEM file of further certificate authorities to trust, e.g. of an internal receiver or an "
+        "inspecting proxy. The public ones come with the service.",
+    )
+    https_proxy: SecretStr | None = Field(
+        default=None,
+        description="Proxy for https URLs, read once at start (also `https_proxy`). Behind a proxy the check for "
+        "private addresses is made at start only: it is the proxy that resolves names.",
+    )
+    http_proxy: SecretStr | None = Field(default=None, description="The same for http URLs.")
+    no_proxy: str | None = Field(
+        default=None,
+        description="Hosts reached directly: names, domains, addresses, networks, separated by commas, or `*`. "
+        "Loopback addresses always are.",
+    )
+
+    step_lease: float = Field(
+        default=60.0,
+        gt=0,
+        le=600,
+        allow_inf_nan=False,
+        description="What a step whose worker was killed waits before it runs again. Longer than an attempt can take "
+        f"(two requests of `HTTP_TOTAL_TIMEOUT` and {LEASE_MARGIN:g} seconds), or it would run twice.",
+    )
+    dispatch_every: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        allow_inf_nan=False,
+        description="Pause between looks at what is due: the precision of every wait. A look that finds nothing costs "
+        "one round trip to Redis.",
+    )
+    shutdown_grace: Seconds = Field(
+        default=25.0,
+        description="What running attempts get to finish after SIGTERM: not less than `HTTP_TOTAL_TIMEOUT`, and less "
+        "than the 30 seconds after which Heroku and Kubernetes kill.",
+    )
+    reconcile_every: Rate = Field(
+        default=HOUR,
+        description="How often Twilio is asked for rooms whose callback never arrived. 0 = never. Twilio's list is "
+        "cheap but counts against the account's request limit.",
+    )
+    retention: float = Field(
+        default=30 * DAY,
+        ge=SHORTEST_RETENTION,
+        allow_inf_nan=False,
+        description="How long a finished room is remembered. At least 8 days: Twilio keeps data for 7, and a room that "
+        "is forgotten sooner could be reported again.",
+    )
+
+    worker_threads: int = Field(
+        default=32,
+        ge=1,
+        le=1024,
+        description="Attempts at once in one worker process. They nearly only wait for HTTP; 32 carry over 100 rooms a "
+        "second at 200 ms and stay small.",
+    )
+    web_concurrency: int = Field(
+        default=2, ge=1, le=64, description="Web processes. Two, so that one can be restarted; Heroku sets it."
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port of the web process. Heroku sets it.")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = Field(
+        default="INFO", description="Least level logged. INFO is about one line per outcome."
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="`json` for machines, one object a line; `text` for people at a terminal."
+    )
+
+    @field_validator("twilio_api_secret")
+    @classmethod
+    def _key_and_secret_go_together(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "twilio_api_key" in info.data and (info.data["twilio_api_key"] is None) != (value is None):
+            raise _conflict("TWILIO_API_KEY, TWILIO_API_SECRET: set both or neither")
+        return value
+
+    @field_validator("twilio_insights_url")
+    @classmethod
+    def _insights_url_is_safe(cls, value: str, info: ValidationInfo) -> str:
+        if _checked_url(value, info).query:
+            raise _wrong("a base URL has no query")
+        return value.rstrip("/")
+
+    @field_validator("public_base_url")
+    @classmethod
+    def _public_base_url_is_a_base(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if _url(value, ("https", "http")).query:
+            raise _wrong("a base URL has no query")
+        return value.rstrip("/")
+
+    @field_validator("slack_webhook_url")
+    @classmethod
+    def _slack_url_is_slacks(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        url = _checked_url(value.get_secret_value(), info)
+        if url.hostname not in SLACK_HOSTS and not info.data.get("allow_private_destinations"):
+            raise _wrong(
+                f"the host must be {' or '.join(sorted(SLACK_HOSTS))} (the sandbox: ALLOW_PRIVATE_DESTINATIONS=1)"
+            )
+        if url.path in ("", "/"):
+            raise _wrong("has no path: copy the whole URL that Slack shows")
+        return value
+
+    @field_validator("report_webhook_url")
+    @classmethod
+    def _there_is_a_destination(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            _checked_url(value.get_secret_value(), info)
+        elif "slack_webhook_url" in info.data and info.data["slack_webhook_url"] is None:
+            raise _conflict("SLACK_WEBHOOK_URL, REPORT_WEBHOOK_URL: no destination, set at least one of them")
+        return value
+
+    @field_validator("report_webhook_secret")
+    @classmethod
+    def _webhook_is_signed(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+        if "report_webhook_url" in info.data and (info.data["report_webhook_url"] is None) != (not value):
+            raise _conflict("REPORT_WEBHOOK_URL, REPORT_WEBHOOK_SECRET: set both or neither, reports are always signed")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url_is_supported(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        scheme = text.partition("://")[0].lower()
+        if scheme not in REDIS_SCHEMES:
+            raise _wrong("must begin with redis://, rediss:// or unix://; Redis Cluster is not supported")
+        _split_url(text)
+        return value
+
+    @field_validator("console_url")
+    @classmethod
+    def _console_url_has_its_place(cls, value: str) -> str:
+        try:
+            places = [name for _, name, _, _ in string.Formatter().parse(value) if name is not None]
+        except ValueError:
+            places = []
+        if places != ["room_sid"]:
+            raise _wrong("must hold {room_sid} once, and no other braces")
+        _url(value.replace("{room_sid}", "RM"), ("https", "http"))
+        return value
+
+    @field_validator("http_total_timeout")
+    @classmethod
+    def _total_is_the_longest(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("http_connect_timeout", 0):
+            raise _wrong("must not be shorter than HTTP_CONNECT_TIMEOUT")
+        return value
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _ca_file_is_there(cls, value: str | None) -> str | None:
+        if value is not None and not os.access(value, os.R_OK):
+            raise _wrong("there is no readable file at this path")
+        return value
+
+    @field_validator("https_proxy", "http_proxy")
+    @classmethod
+    def _proxy_is_http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        text = value.get_secret_value()
+        url = _split_url(text if "://" in text else f"http://{text}")
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise _wrong("must be an http:// proxy")
+        return SecretStr(url.geturl())
+
+    @field_validator("step_lease")
+    @classmethod
+    def _lease_outlasts_an_attempt(cls, value: float, info: ValidationInfo) -> float:
+        # Two: Slack refusing the blocks of a message gets one plain-text try in the same attempt.
+        if value < 2 * info.data.get("http_total_timeout", 0) + LEASE_MARGIN:
+            raise _wrong(
+                f"must be at least twice HTTP_TOTAL_TIMEOUT plus {LEASE_MARGIN:g} seconds, or attempts would overlap"
+            )
+        return value
+
+    @field_validator("shutdown_grace")
+    @classmethod
+    def _grace_outlasts_a_request(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("http_total_timeout", 0):
+            raise _wrong("must not be shorter than HTTP_TOTAL_TIMEOUT, or a deploy cuts requests")
+        return value
+
+    @property
+    def rest_credentials(self) -> tuple[str, str]:
+        """User and password of Twilio's REST API."""
+        if self.twilio_api_key is not None and self.twilio_api_secret is not None:
+            return self.twilio_api_key, self.twilio_api_secret.get_secret_value()
+        return self.twilio_account_sid, self.twilio_auth_token[0].get_secret_value()
+
+    @property
+    def proxies(self) -> dict[str, str]:
+        """Proxy URL by scheme of the target, and `no_proxy`: what `Transport` takes."""
+        return {
+            scheme: url
+            for scheme, url in (
+                ("https", _reveal(self.https_proxy)),
+                ("http", _reveal(self.http_proxy)),
+                ("no_proxy", self.no_proxy),
+            )
+            if url
+        }
+
+    @property
+    def outgoing_urls(self) -> dict[str, str]:
+        """Every URL that requests go to, by the name of its variable."""
+        return {
+            name: url
+            for name, url in (
+                ("TWILIO_INSIGHTS_URL", self.twilio_insights_url),
+                ("SLACK_WEBHOOK_URL", _reveal(self.slack_webhook_url)),
+                ("REPORT_WEBHOOK_URL", _reveal(self.report_webhook_url)),
+            )
+            if url
+        }
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every string that no log line may hold, the longest first so that a part never hides the whole."""
+        found = {base64.b64encode(":".join(self.rest_credentials).encode()).decode()}
+        for name, field in type(self).model_fields.items():
+            if is_secret(field):
+                for secret in _secrets(getattr(self, name)):
+                    found.add(secret)
+                    found.update(_telling_parts(secret))
+        return tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
+
+
+def _secrets(value: SecretStr | tuple[SecretStr, ...] | None) -> list[str]:
+    if value is None:
+        return []
+    return [secret.get_secret_value() for secret in (value if isinstance(value, tuple) else (value,))]
+
+
+def _telling_parts(secret: str) -> Iterator[str]:
+    """What gives a secret away without being all of it: the path of a URL, its password, the key in `whsec_`."""
+    if secret.startswith("whsec_"):
+        yield secret.removeprefix("whsec_")
+    if "://" not in secret:
+        return
+    url = urlsplit(secret)
+    if url.password:
+        yield url.password
+        yield unquote(url.password)
+    target = url.path + (f"?{url.query}" if url.query else "")
+    # A short path is a word such as /receiver, and masking a word would make logs unreadable.
+    if url.scheme.startswith("http") and len(target) >= 16:
+        yield target
+
+
+def _checked_url(text: str, info: ValidationInfo) -> SplitResult:
+    """A URL that secrets are sent to: https, except to the machine itself or where private destinations are allowed."""
+    url = _url(text, ("https", "http"))
+    if url.scheme == "http" and not (info.data.get("allow_private_destinations") or _is_loopback(url.hostname or "")):
+        raise _wrong("must begin with https://: what is sent there is confidential")
+    return url
+
+
+def _url(text: str, schemes: tuple[str, ...]) -> SplitResult:
+    url = _split_url(text)
+    if url.scheme not in schemes or not url.hostname:
+        raise _wrong(f"must be a URL with {' or '.join(schemes)} and a host")
+    if url.username is not None or url.password is not None:
+        raise _wrong("must not hold a user or password")
+    if "#" in text:
+        raise _wrong("must not hold a fragment (#…)")
+    return url
+
+
+def _split_url(text: str) -> SplitResult:
+    """`urlsplit`, whose own errors repeat what they were given and which silently drops tabs and line ends."""
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise _wrong("holds white space or a character outside ASCII")
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        raise _wrong("is not a well-formed URL") from None
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings that `environ` describes. Raises `SettingsError` with every problem at once."""
+    values, problems = _collect(environ)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        unread = {problem.partition(":")[0].removesuffix("_FILE") for problem in problems}
+        found = [_problem(detail) for detail in error.errors(include_url=False, include_context=False)]
+        # What could not be read is not also reported as missing.
+        problems += [problem for problem in found if unread.isdisjoint(re.findall(r"[A-Z_]+", problem))]
+    # Outside of the except clause: the validation error holds what was typed and must not travel as the cause.
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The raw value of every field that is set, and what was wrong with getting at them."""
+    values: dict[str, str] = {}
+    problems: list[str] = []
+    for name, field in Settings.model_fields.items():
+        variable = name.upper()
+        value = environ.get(variable, "").strip()
+        if not value and name.endswith("_proxy"):
+            value = environ.get(name, "").strip()  # the spelling that most tools know
+        path = environ.get(f"{variable}_FILE", "").strip() if is_secret(field) else ""
+        if path and value:
+            problems.append(f"{variable}: set either {variable} or {variable}_FILE, not both")
+        elif path:
+            try:
+                value = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, ValueError) as error:
+                # The path is not shown: a secret pasted into the wrong variable looks like one.
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                problems.append(f"{variable}_FILE: cannot read the file it names ({reason})")
+                continue
+            if not value:
+                problems.append(f"{variable}_FILE: the file it names is empty")
+        if value:
+            values[name] = value
+    return values, problems
+
+
+def _problem(detail: ErrorDetails) -> str:
+    if detail["type"] == "conflict":
+        return detail["msg"]
+    if detail["type"] == "missing":
+        return f"{_variable(detail)}: not set, and there is no default"
+    place = f" (entry {detail['loc'][1] + 1})" if len(detail["loc"]) > 1 and isinstance(detail["loc"][1], int) else ""
+    message = detail["msg"]
+    return f"{_variable(detail)}{place}: {message[0].lower()}{message[1:]}"
+
+
+def _variable(detail: ErrorDetails) -> str:
+    return str(detail["loc"][0]).upper()
+
+
+def load_or_exit() -> Settings:
+    """The settings of this process; says on stderr what is wrong and exits with 2 when they cannot work."""
+    try:
+        return load(os.environ)
+    except SettingsError as error:
+        print("room-reports cannot start: the settings need attention", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  - {problem}", file=sys.stderr)
+        print("Every setting is described in docs/settings.md", file=sys.stderr)
+        sys.exit(2)
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a field of `Settings` is a secret, which may also come from `NAME_FILE`."""
+    return "SecretStr" in str(field.annotation)
+
+
+def table() -> str:
+    """`docs/settings.md`: every variable with its default and its reason, as Markdown."""
+    rows = [
+        f"| `{name.upper()}`{' 🔒' if is_secret(field) else ''} | {_default(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return _HEADING + "\n".join(rows) + "\n"
+
+
+_HEADING = """\
+# Settings
+
+Environment variables, read once at start. All problems are listed at once, and the process exits with 2; no value is
+ever printed. 🔒 marks a secret, which may also come from a file: set `NAME_FILE` to its path instead of `NAME`. A blank
+variable counts as unset. Times are seconds and may have fractions. Generated by `python -m config.settings`.
+
+| variable | default | meaning and reason |
+|---|---|---|
+"""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return f"`{text}`" if (text := _as_typed(field.default)) else "unset"
+
+
+def _as_typed(value: Any) -> str:
+    """A value as it would be written in the environment."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, tuple):
+        return ",".join(_as_typed(part) for part in value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
