@@ -1,0 +1,54 @@
+"""What some worker does now and then for all of them: reconcile, and take expired rooms out of the indexes."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from room_reports.errors import Failure
+from room_reports.insights import KEPT, InsightsClient
+from room_reports.ledger import Ledger, LedgerUnavailable
+from room_reports.reconcile import reconcile
+
+LOOK_EVERY = 5.0
+PRUNE_EVERY = 60.0
+LONGEST_RECONCILE = 600.0
+"""Seconds after which a reconciliation whose worker died may be taken by another."""
+
+AGAIN_AFTER_FAILURE = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+def run_chores(
+    ledger: Ledger, insights: InsightsClient, *, reconcile_every: float, stopping: threading.Event
+) -> None:
+    """Does the chores that nobody else has done lately, until `stopping`. `reconcile_every` in seconds, 0 for never."""
+    while not stopping.is_set():
+        try:
+            if ledger.take_chore("prune", seconds=PRUNE_EVERY):
+                ledger.prune()
+            if reconcile_every and ledger.take_chore("reconcile", seconds=LONGEST_RECONCILE):
+                reconcile_once(ledger, insights, every=reconcile_every)
+        except LedgerUnavailable as error:
+            log.debug("chores wait for redis", reason=error.reason)
+        stopping.wait(min(LOOK_EVERY, reconcile_every or LOOK_EVERY))
+
+
+def reconcile_once(ledger: Ledger, insights: InsightsClient, *, every: float) -> None:
+    """Reconciles from the last time it succeeded, or over all that Twilio keeps, and says when it is next due."""
+    now = datetime.now(UTC)
+    last = ledger.reconciled_at()
+    # What ended around the last run may have appeared in the list only after it.
+    since = max(last - timedelta(hours=1), now - KEPT) if last else now - KEPT
+    again = AGAIN_AFTER_FAILURE
+    try:
+        reconcile(ledger, insights, since=since, now=now)
+        ledger.note_reconciled(now)
+        again = every
+    except Failure as failure:
+        log.warning("could not reconcile", reason=failure.reason, detail=failure.detail)
+    finally:
+        ledger.put_back_chore("reconcile", seconds=again)

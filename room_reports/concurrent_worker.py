@@ -1,0 +1,248 @@
+"""An RQ worker that runs jobs on threads: one process, as many rooms at once as it has threads.
+
+RQ's own workers run one job at a time, fork for it and spend some twenty Redis round trips on it. Here a job is nearly
+all waiting for HTTP, so threads carry it, and taking jobs, marking them started and clearing away finished ones is one
+script for as many jobs as there are free threads. What people look at stays true: `rq info` and dashboards see the
+worker with its state and counts, the queue, the jobs that run, and the ones that failed.
+
+It builds on `BaseWorker` as RQ's other workers do and uses of it: registering birth and death, heartbeats, the pubsub
+channel, suspension, and the state. Nothing else of RQ is asked to remember anything: a job that is lost with its worker
+comes back from the ledger's due index.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any
+
+import redis
+import structlog
+from rq.job import Job, JobStatus
+from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.worker import BaseWorker, WorkerStatus
+
+BLOCK = 1
+"""Seconds to wait for a job when there is none; the longest a stop, a heartbeat or a clearing away can be late."""
+
+HEARTBEAT = 5.0
+WORKER_TTL = 30
+JOB_KEPT = 24 * 3600
+"""Seconds that a job hash outlives a worker that died with it, for `rq info`."""
+
+TAKE = """
+-- KEYS: queue list, started registry. ARGV: job key prefix, worker name, now as RQ writes it, now + how long a job may
+-- run, seconds a job hash is kept, how many to take, how many finished, the finished, ids that were popped already.
+local queue, started = KEYS[1], KEYS[2]
+local prefix, worker, stamp, score, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local count, finished = tonumber(ARGV[6]), tonumber(ARGV[7])
+for i = 8, 7 + finished do
+  redis.call('ZREM', started, ARGV[i] .. ':' .. worker)
+  redis.call('DEL', prefix .. ARGV[i])
+end
+local ids = {}
+for i = 8 + finished, #ARGV do ids[#ids + 1] = ARGV[i] end
+if count > #ids then
+  for _, id in ipairs(redis.call('LPOP', queue, count - #ids) or {}) do ids[#ids + 1] = id end
+end
+local taken = {}
+for _, id in ipairs(ids) do
+  local job = redis.call('HGETALL', prefix .. id)
+  if #job > 0 then
+    redis.call('HSET', prefix .. id, 'status', 'started', 'started_at', stamp, 'worker_name', worker)
+    redis.call('EXPIRE', prefix .. id, kept)
+    redis.call('ZADD', started, score, id .. ':' .. worker)
+    taken[#taken + 1] = {id, job}
+  end
+end
+return taken
+"""
+
+log = structlog.get_logger(__name__)
+
+
+class ConcurrentWorker(BaseWorker):
+    """Runs the jobs of one queue on `threads` threads.
+
+    `calls`: the only functions a job may name, so that a planted job runs nothing; `longest_job`: seconds a job can
+    take; `hand_back`: called with the arguments of each job that is still running when the grace time ends.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        *,
+        threads: int,
+        calls: Collection[str],
+        longest_job: float,
+        grace: float,
+        hand_back: Callable[..., object],
+        **options: Any,
+    ) -> None:
+        super().__init__([queue], worker_ttl=WORKER_TTL, log_job_description=False, **options)
+        self._threads = threads
+        self._calls = frozenset(calls)
+        self._longest_job = longest_job
+        self._grace = grace
+        self._hand_back = hand_back
+        self._take_script = self.connection.register_script(TAKE)
+        self._free = threading.Semaphore(threads)
+        self._waiting: SimpleQueue[tuple[str, list[bytes]]] = SimpleQueue()
+        self._running: dict[str, Job | None] = {}
+        self._done: SimpleQueue[str] = SimpleQueue()
+        self._next_heartbeat = 0.0
+
+    @property
+    def busy(self) -> int:
+        """How many threads run a job now."""
+        return len(self._running)
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        """Takes and runs jobs until SIGTERM or SIGINT. Returns whether every job taken was finished within the grace.
+
+        Redis may come and go meanwhile.
+        """
+        self._install_signal_handlers()
+        for number in range(self._threads):
+            threading.Thread(target=self._run_jobs, name=f"job-{number}", daemon=True).start()
+        registered = False
+        while not self._stop_requested:
+            try:
+                if not registered:
+                    self.bootstrap(logging_level=None)
+                    registered = True
+                self._take_some()
+            except redis.RedisError as error:
+                log.warning("worker waits for redis", error=type(error).__name__)
+                time.sleep(1)
+        return self._stop(registered)
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Signal handler: stop taking jobs. Asked twice it is the same: the jobs that run have the grace time."""
+        self._stop_requested = True
+
+    def _install_signal_handlers(self) -> None:
+        signal.signal(signal.SIGINT, self.request_stop)
+        signal.signal(signal.SIGTERM, self.request_stop)
+
+    def _take_some(self) -> None:
+        """Takes as many jobs as there are free threads; waits for one when there is none."""
+        self._beat()
+        slots = self._free_slots()
+        if slots == 0:
+            return
+        taken: list[tuple[str, list[bytes]]] = []
+        try:
+            taken = self._take(slots)
+            if not taken and not self._stop_requested:
+                popped = self.connection.blpop([self.queues[0].key], timeout=BLOCK)
+                taken = self._take(slots, popped[1].decode()) if popped else []
+        finally:
+            for _ in range(slots - len(taken)):
+                self._free.release()
+        for job_id, fields in taken:
+            self._running[job_id] = None
+            self._waiting.put((job_id, fields))
+
+    def _free_slots(self) -> int:
+        """Claims every free thread, waiting a moment for the first."""
+        if not self._free.acquire(timeout=BLOCK):
+            return 0
+        slots = 1
+        while slots < self._threads and self._free.acquire(blocking=False):
+            slots += 1
+        return slots
+
+    def _take(self, count: int, *popped: str) -> list[tuple[str, list[bytes]]]:
+        """One round trip: clears away what is finished, takes up to `count` jobs and marks them started.
+
+        Returns the ids of the jobs and their hashes, names and values in turn.
+        """
+        finished = []
+        while not self._done.empty():
+            finished.append(self._done.get())
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(now))
+        entries = self._take_script(
+            keys=[self.queues[0].key, StartedJobRegistry(queue=self.queues[0]).key],
+            args=[
+                *(Job.redis_job_namespace_prefix, self.name, stamp, now + self._longest_job, JOB_KEPT),
+                *(count, len(finished), *finished, *popped),
+            ],
+        )
+        return [(entry[0].decode(), entry[1]) for entry in entries]
+
+    def _run_jobs(self) -> None:
+        """What each thread does: one job after another."""
+        while True:
+            job_id, fields = self._waiting.get()
+            try:
+                self._perform(job_id, fields)
+            except Exception as error:
+                log.error("job could not be recorded", job_id=job_id, error=type(error).__name__)
+            finally:
+                self._running.pop(job_id, None)
+                self._free.release()
+
+    def _perform(self, job_id: str, fields: list[bytes]) -> None:
+        """Runs a job and sees to its end in RQ: cleared away, or kept with its traceback for people to look at."""
+        job = Job(id=job_id, connection=self.connection, serializer=self.serializer)
+        job.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
+        try:
+            if job.func_name not in self._calls:
+                raise PermissionError("this worker runs no such function")
+            self._running[job_id] = job
+            job.perform()
+        except Exception as error:
+            log.error("job failed", job_id=job_id, error=type(error).__name__)
+            self.failed_job_count += 1
+            job._status = JobStatus.FAILED
+            FailedJobRegistry(queue=self.queues[0]).add(job, ttl=job.failure_ttl, exc_string=traceback.format_exc())
+            self.connection.zrem(StartedJobRegistry(queue=self.queues[0]).key, f"{job_id}:{self.name}")
+        else:
+            self.successful_job_count += 1
+            self._done.put(job_id)
+
+    def _beat(self) -> None:
+        """Every few seconds: says that the worker lives, whether it is busy, and what it has done."""
+        now = time.monotonic()
+        if now < self._next_heartbeat:
+            return
+        self._next_heartbeat = now + HEARTBEAT
+        state = WorkerStatus.BUSY if self._running else WorkerStatus.IDLE
+        with self.connection.pipeline(transaction=False) as pipeline:
+            self.set_state(state, pipeline=pipeline)
+            self.heartbeat(pipeline=pipeline)
+            pipeline.hset(
+                self.key,
+                mapping={
+                    "successful_job_count": self.successful_job_count,
+                    "failed_job_count": self.failed_job_count,
+                },
+            )
+            pipeline.execute()
+        self.check_for_suspension(burst=False)
+
+    def _stop(self, registered: bool) -> bool:
+        """Waits for the jobs that run, hands back the ones that outlast the grace time, and says goodbye."""
+        log.info("worker stops", running=self.busy)
+        end = time.monotonic() + self._grace
+        while self._running and time.monotonic() < end:
+            time.sleep(0.05)
+        late = [job for job in self._running.values() if job is not None]
+        for job in late:
+            log.warning("job handed back", job_id=job.id)
+            self._hand_back(*job.args)
+        if registered:
+            try:
+                self._take(0)
+                self.teardown()
+            except redis.RedisError as error:
+                log.warning("worker could not say goodbye", error=type(error).__name__)
+        log.info("worker stopped", handed_back=len(late))
+        return not late

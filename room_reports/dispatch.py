@@ -1,0 +1,65 @@
+"""From due steps to RQ jobs: how a job is written for RQ, and the dispatcher that every worker process runs.
+
+The ledger's due index is the only clock. The dispatcher asks it to queue what is due and sleeps until the next step is;
+any number of dispatchers may run, because taking a step that is due is atomic.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from room_reports.ledger import SUMMARY, Ledger, LedgerUnavailable, QueueEntry
+
+QUEUE = "room-reports"
+FAILURE_TTL = 7 * 24 * 3600
+CALLS = {SUMMARY: "room_reports.jobs.fetch_summary", "*": "room_reports.jobs.deliver"}
+
+log = structlog.get_logger(__name__)
+
+
+def queue_entry() -> QueueEntry:
+    """How the ledger writes a job for RQ: a template taken from a job that RQ itself made, so it follows RQ's version."""
+    sample = Job(id="sample", connection=None, serializer=JSONSerializer)  # type: ignore[arg-type]
+    sample.origin = QUEUE
+    sample.timeout = -1  # the HTTP limits end an attempt, not a signal, which no thread but the main one would get
+    sample.result_ttl = 0
+    sample.failure_ttl = FAILURE_TTL
+    sample._func_name, sample._args, sample._kwargs = CALLS[SUMMARY], (), {}
+    fields = sample.to_dict()
+    variable = ("data", "created_at", "enqueued_at", "description")
+    constant = {name: value for name, value in fields.items() if name not in variable and value not in (None, "")}
+    constant["status"] = "queued"
+    return QueueEntry(
+        list_key=Queue.redis_queue_namespace_prefix + QUEUE,
+        queues_key=Queue.redis_queues_keys,
+        job_prefix=Job.redis_job_namespace_prefix,
+        fields=tuple(str(part) for pair in constant.items() for part in pair),
+        calls=CALLS,
+    )
+
+
+def run_dispatcher(ledger: Ledger, *, every: float, stopping: threading.Event) -> None:
+    """Queues what is due until `stopping`, looking again when the next step is due and every `every` seconds at least.
+
+    A Redis that is away is waited for; it is said once when it goes and once when it is back.
+    """
+    available = True
+    pause = every
+    while not stopping.wait(pause):
+        try:
+            queued, wake = ledger.dispatch()
+        except LedgerUnavailable as error:
+            if available:
+                log.warning("dispatcher waits for redis", reason=error.reason)
+            available, pause = False, every
+            continue
+        if not available:
+            log.info("dispatcher is back")
+        available = True
+        # A full batch means that more may be due; otherwise nothing is before the time the ledger named.
+        pause = 0.01 if queued else min(every, max(wake, 0.005)) if wake is not None else every

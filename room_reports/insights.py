@@ -1,0 +1,136 @@
+"""Twilio's Video Log Analyzer: one room's summary, or why it is not there yet.
+
+`GET /v1/Video/Rooms/{RoomSid}` on insights.twilio.com. A summary appears within 10 minutes of the end of most rooms and
+within 30 of nearly all, and is deleted after 7 days
+(https://www.twilio.com/docs/video/troubleshooting/video-log-analyzer-api).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from urllib.parse import quote, urlencode, urlsplit
+
+from room_reports.errors import Permanent, Transient
+from room_reports.transport import Response, Transport, raise_for_status
+
+KEPT = timedelta(days=7)
+"""How long Twilio keeps a summary."""
+
+PAGE_SIZE = 1000
+PAGES_FOLLOWED = 200
+"""A bound on one listing: 200,000 rooms. A list that never ends is a fault, not a busy week."""
+
+State = Literal["complete", "timeout", "in_progress", "not_started", "not_found"]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What Twilio knows of a room now. `raw` is the resource as sent, None when there is none yet.
+
+    `complete`: nothing will be added; `timeout`: Twilio stopped before it was complete and adds nothing either; the
+    other states mean that it is worth asking again later.
+    """
+
+    state: State
+    raw: dict[str, Any] | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether Twilio will add nothing more."""
+        return self.state in ("complete", "timeout")
+
+
+@dataclass(frozen=True)
+class ListedRoom:
+    """One completed room of a listing. Times as Twilio sent them."""
+
+    room_sid: str
+    account_sid: str
+    room_name: str
+    end_time: str | None
+
+
+class InsightsClient:
+    """Reads the Video Log Analyzer with one account's credentials (API key or account SID, and its secret)."""
+
+    def __init__(self, transport: Transport, *, base_url: str, credentials: tuple[str, str]) -> None:
+        self._transport = transport
+        self._rooms = base_url.rstrip("/") + "/v1/Video/Rooms"
+        self._credentials = credentials
+
+    def fetch(self, room_sid: str, *, account_sid: str) -> Fetched:
+        """Asks once for a room's summary.
+
+        Raises `Transient` (`bad_body` when the answer is no JSON object, `wrong_room` when it is about another room or
+        account, and what the transport raises), `Permanent`, or `Configuration` when the credentials are refused.
+        """
+        response = self._transport.get(f"{self._rooms}/{quote(room_sid, safe='')}", auth=self._credentials)
+        if response.status == 404:
+            return Fetched("not_found", None)
+        raw = document_of(response)
+        for name, expected in (("room_sid", room_sid), ("account_sid", account_sid)):
+            if raw.get(name) is not None and str(raw[name]).lower() != expected.lower():
+                raise Transient("wrong_room", f"Twilio answered about another {name.removesuffix('_sid')}")
+        return Fetched(state_of(raw.get("processing_state")), raw)
+
+    def completed_rooms(self, *, created_after: datetime, created_before: datetime) -> Iterator[list[ListedRoom]]:
+        """Every completed room that was created in the window (aware UTC), a page at a time.
+
+        The filter is on creation, because the API has none on the end. Raises what `fetch` raises, and `Permanent`
+        when a page points to another host.
+        """
+        window = {"CreatedAfter": created_after, "CreatedBefore": created_before}
+        query = urlencode({name: at.strftime("%Y-%m-%dT%H:%M:%SZ") for name, at in window.items()})
+        url: str | None = f"{self._rooms}?{query}&PageSize={PAGE_SIZE}"
+        for _ in range(PAGES_FOLLOWED):
+            if url is None:
+                return
+            page = document_of(self._transport.get(url, auth=self._credentials))
+            yield list(completed(page))
+            url = self._same_host((page.get("meta") or {}).get("next_page_url"))
+        raise Permanent("rejected", f"the list of rooms did not end after {PAGES_FOLLOWED} pages")
+
+    def _same_host(self, url: str | None) -> str | None:
+        """Credentials go to the host they are for and nowhere else, whatever a page says."""
+        if url is not None and urlsplit(url)[:2] != urlsplit(self._rooms)[:2]:
+            raise Permanent("redirect", "the next page of the list of rooms is on another host")
+        return url
+
+
+def document_of(response: Response) -> dict[str, Any]:
+    """The JSON object of a successful answer; refuses every other answer by raising."""
+    raise_for_status(response, heals=(401, 403))
+    try:
+        document = json.loads(response.body)
+    except (ValueError, RecursionError):
+        raise Transient("bad_body", "Twilio answered 200 with something that is not JSON") from None
+    if not isinstance(document, dict):
+        raise Transient("bad_body", "Twilio answered 200 with JSON that is not an object")
+    return document
+
+
+def state_of(value: object) -> State:
+    """Twilio's processing state in one spelling (`in-progress` and `in_progress` both occur).
+
+    A state that we do not know is taken for unfinished: it is asked for again until the deadline, and then reported as
+    it stands.
+    """
+    spelling = str(value).lower().replace("-", "_")
+    if spelling == "complete":
+        return "complete"
+    if spelling == "timeout":
+        return "timeout"
+    return "not_started" if spelling == "not_started" else "in_progress"
+
+
+def completed(page: Mapping[str, Any]) -> Iterator[ListedRoom]:
+    """The rooms of a page that have ended."""
+    for room in page.get("rooms") or ():
+        if room.get("room_sid") and room.get("room_status") == "completed":
+            yield ListedRoom(
+                room["room_sid"], room.get("account_sid") or "", room.get("room_name") or "", room.get("end_time")
+            )

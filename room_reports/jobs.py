@@ -1,0 +1,290 @@
+"""The two job functions, and the one place that decides what follows from an attempt.
+
+A job begins an attempt in the ledger (which refuses it when it is not the current one), talks to Twilio or to one
+destination, and writes the outcome. Whatever happens in between, the step stays due: a job that dies is run again when
+its lease ends.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import structlog
+
+from room_reports import faults
+from room_reports.callbacks import StatusCallback
+from room_reports.destinations import Delivery, Destination, Notice
+from room_reports.errors import Configuration, Failure, Permanent, Transient
+from room_reports.faults import Point
+from room_reports.insights import KEPT, Fetched, InsightsClient
+from room_reports.ledger import SUMMARY, Claim, Finished, LaneNews, Ledger, Outcome, lane_of
+from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+
+JITTER = 0.1
+"""Pauses are lengthened by up to a tenth, so that rooms that ended together do not come back together."""
+
+DOWN = frozenset({"timeout", "connection", "dns", "tls", "server_error"})
+"""Failures that, many in a row, mean that the other side is down."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one kind of step is tried: pauses after each attempt and the time after which it is given up, seconds."""
+
+    waits: Sequence[float]
+    deadline: float
+
+    def pause(self, *, tries: int, waited: float) -> float:
+        """Seconds until the next attempt after `tries` earlier ones; the last attempt comes at the deadline."""
+        pause = self.waits[min(tries, len(self.waits) - 1)] * random.uniform(1, 1 + JITTER)  # noqa: S311 - not a secret
+        return max(min(pause, self.deadline - waited), 0.01)
+
+    def is_over(self, waited: float) -> bool:
+        """Whether the deadline has passed."""
+        return waited >= self.deadline
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the jobs work with; made once per process."""
+
+    ledger: Ledger
+    insights: InsightsClient
+    destinations: Mapping[str, Destination]
+    summary_patience: Patience
+    delivery_patience: Patience
+    console_url: str
+
+
+_service: Service | None = None
+
+
+def use(service: Service) -> None:
+    """Sets what the jobs of this process work with."""
+    global _service
+    _service = service
+
+
+def fetch_summary(room_sid: str, step: str, attempt: int) -> None:
+    """RQ job: asks Twilio for a room's summary; a complete one opens the deliveries, and one of them goes on here.
+
+    Idempotent: a second run of the same attempt does nothing.
+    """
+    run(room_sid, step, attempt)
+
+
+def deliver(room_sid: str, step: str, attempt: int) -> None:
+    """RQ job: delivers a room's report to one destination. Idempotent like `fetch_summary`."""
+    run(room_sid, step, attempt)
+
+
+def run(room_sid: str, step: str, attempt: int) -> None:
+    """Runs an attempt, and then the one that follows it straight away, if any."""
+    service = _service
+    if service is None:
+        raise RuntimeError("this process was not set up to run jobs: start it with worker.py")
+    faults.reach(Point.JOB_TAKEN)
+    claim = service.ledger.begin(room_sid, step, attempt)
+    while claim is not None:
+        claim = run_claimed(service, claim)
+
+
+def run_claimed(service: Service, claim: Claim) -> Claim | None:
+    """Makes the attempt and writes its outcome. Returns the attempt to go on with."""
+    faults.reach(Point.ATTEMPT_BEGUN)
+    started = time.monotonic()
+    try:
+        outcome = ask_for_summary(service, claim) if claim.step == SUMMARY else make_delivery(service, claim)
+    except Exception:
+        # A fault of ours must not lose the room: it is tried again like any other failure, and shows in the log.
+        log.exception("attempt failed unexpectedly", **facts_of(claim))
+        outcome = after_failure(service, claim, Transient("internal", "an unexpected error, see the log"))
+    took = time.monotonic() - started
+    finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.deliveries))
+    faults.reach(Point.OUTCOME_WRITTEN)
+    if finished is None:
+        log.info("attempt was overtaken", **facts_of(claim))
+        return None
+    tell(service, claim, outcome, finished, took=took)
+    return finished.following
+
+
+def ask_for_summary(service: Service, claim: Claim) -> Outcome:
+    """One attempt of the summary step."""
+    try:
+        fetched = service.insights.fetch(claim.room_sid, account_sid=claim.row["account"])
+    except Failure as failure:
+        return after_failure(service, claim, failure)
+    faults.reach(Point.SUMMARY_FETCHED)
+    asked = fields_of_asking(claim, fetched)
+    if fetched.state == "not_found" and is_past_keeping(claim):
+        return Outcome("expired", "gone", "Twilio keeps a summary for 7 days", fields=asked)
+    if fetched.settled:
+        state = "complete" if fetched.state == "complete" else "partial"
+        reason = None if state == "complete" else "not_ready"
+        detail = "" if state == "complete" else "Twilio stopped before the summary was complete"
+        return Outcome(state, reason, detail, fields=asked, deliveries=tuple(service.destinations))
+    detail = f"Twilio says {fetched.state}"
+    if service.summary_patience.is_over(claim.waited):
+        return Outcome("partial", "not_ready", detail, fields=asked, deliveries=tuple(service.destinations))
+    pause = service.summary_patience.pause(tries=claim.tries, waited=claim.waited)
+    return Outcome("waiting", "not_ready", detail, pause=pause, fields=asked)
+
+
+def make_delivery(service: Service, claim: Claim) -> Outcome:
+    """One attempt of the delivery to one destination."""
+    try:
+        destination = service.destinations.get(claim.step)
+        if destination is None:
+            raise Configuration("not_configured", f"no destination {claim.step} in the settings", heals=True)
+        report = report_of(service, claim)
+        faults.reach(Point.REPORT_BUILT)
+        destination.send(report, Delivery(delivery_id(claim), claim.attempt, claim.now))
+    except Failure as failure:
+        return after_failure(service, claim, failure)
+    faults.reach(Point.REPORT_SENT)
+    verdicts = json.dumps([verdict.code for verdict in report.data.verdicts])
+    return Outcome("delivered", fields={"verdicts": verdicts})
+
+
+def delivery_id(claim: Claim) -> str:
+    """The same for every attempt of one delivery, another for a resend; receivers drop repeats by it."""
+    return f"msg_{claim.room_sid}_{claim.step}_{claim.series}"
+
+
+def report_of(service: Service, claim: Claim) -> RoomReport:
+    """The report as it stands in the row."""
+    row = claim.row
+    summary: dict[str, Any] | None = json.loads(row["summary"]) if row.get("summary") else None
+    return build_report(
+        room_sid=claim.room_sid,
+        account_sid=row["account"],
+        room_name=row.get("name") or None,
+        callback=StatusCallback.from_json(row["callback"]) if row.get("callback") else None,
+        summary=summary,
+        completeness=Completeness(
+            state="complete" if row["summary.state"] == "complete" else "partial",
+            reason=row.get("summary.reason") if row["summary.state"] != "complete" else None,
+        ),
+        provenance=Provenance(
+            source=row["source"],
+            first_asked_at=moment(row.get("first_asked")),
+            last_asked_at=moment(row.get("last_asked")),
+            times_asked=int(row.get("asked", 0)),
+        ),
+        reported_at=claim.now,
+        console_url=service.console_url,
+    )
+
+
+def fields_of_asking(claim: Claim, fetched: Fetched | None) -> dict[str, str | int | float]:
+    """What to keep in the row of having asked Twilio, and of what it said."""
+    fields: dict[str, str | int | float] = {
+        "asked": int(claim.row.get("asked", 0)) + 1,
+        "last_asked": repr(claim.now.timestamp()),
+    }
+    if "first_asked" not in claim.row:
+        fields["first_asked"] = fields["last_asked"]
+    if fetched is not None and fetched.raw is not None:
+        fields["summary"] = json.dumps(fetched.raw, separators=(",", ":"))
+    return fields
+
+
+def is_past_keeping(claim: Claim) -> bool:
+    """Whether the room ended so long ago that Twilio has deleted its summary."""
+    ended = moment(claim.row.get("ended"))
+    return ended is not None and claim.now - ended > KEPT
+
+
+def moment(text: str | None) -> datetime | None:
+    """Seconds since 1970 in a row, to aware UTC."""
+    return datetime.fromtimestamp(float(text), UTC) if text else None
+
+
+def after_failure(service: Service, claim: Claim, failure: Failure) -> Outcome:
+    """What a failed attempt leads to. The one place where retries are decided.
+
+    A refusal of us as a whole holds the lane and costs the room nothing. Anything transient is tried again until the
+    deadline. Then, and after a permanent failure, a delivery becomes a dead letter, and a summary is done without: the
+    report goes out with what is known.
+    """
+    is_summary = claim.step == SUMMARY
+    patience = service.summary_patience if is_summary else service.delivery_patience
+    fields = fields_of_asking(claim, None) if is_summary else {}
+    outcome = partial(Outcome, reason=failure.reason, detail=failure.detail, lane=news_of(failure), fields=fields)
+    if isinstance(failure, Configuration):
+        return outcome("waiting", counts=False)
+    if isinstance(failure, Transient) and not patience.is_over(claim.waited):
+        pause = max(patience.pause(tries=claim.tries, waited=claim.waited), failure.retry_after or 0)
+        return outcome("waiting", pause=pause, hold_for=failure.retry_after)
+    if is_summary:
+        return outcome("partial", deliveries=tuple(service.destinations))
+    return outcome("dead")
+
+
+def news_of(failure: Failure) -> LaneNews:
+    """What a failure says of the other side as a whole."""
+    if isinstance(failure, Configuration):
+        return "heals" if failure.heals else "operator"
+    if isinstance(failure, Transient) and failure.retry_after is not None:
+        return "heals"
+    if failure.reason in DOWN:
+        return "failing"
+    return "healthy" if isinstance(failure, Permanent) else "neutral"
+
+
+def tell(service: Service, claim: Claim, outcome: Outcome, finished: Finished, *, took: float) -> None:
+    """One log line for the outcome, and one for a hold that begins or ends; a hold is also told elsewhere."""
+    facts = facts_of(claim) | {"took": round(took, 3)}
+    if outcome.reason is not None:
+        facts |= {"reason": outcome.reason, "detail": outcome.detail}
+    if outcome.state == "waiting":
+        log.info("attempt did not finish the step", next_in=round(outcome.pause, 3), **facts)
+    elif outcome.state == "dead":
+        log.error("delivery given up on: dead letter", **facts)
+    elif outcome.state == "expired":
+        log.warning("summary expired before it was fetched", **facts)
+    elif claim.step == SUMMARY:
+        log.info("summary fetched", completeness=outcome.state, **facts)
+    else:
+        log.info("report delivered", **facts)
+    if finished.hold == "released":
+        log.info("hold released", lane=lane_of(claim.step))
+    elif finished.hold == "held":
+        log.warning("held: nothing is sent there for now", lane=lane_of(claim.step), **facts)
+        tell_elsewhere(service, claim, outcome)
+
+
+def tell_elsewhere(service: Service, claim: Claim, outcome: Outcome) -> None:
+    """Best effort: the operators hear of a hold by each other destination. The log and the ledger hold it for certain."""
+    if outcome.hold_for is not None:
+        return  # asked to slow down: nobody has to act
+    lane = lane_of(claim.step)
+    notice = Notice(lane=lane, reason=outcome.reason or "", detail=outcome.detail, heals=outcome.lane != "operator")
+    for name, destination in service.destinations.items():
+        if name == lane:
+            continue
+        try:
+            delivery = Delivery(f"msg_hold_{lane}_{int(claim.now.timestamp())}", 1, claim.now)
+            destination.notify(notice, delivery)
+        except Failure as failure:
+            log.warning("could not tell of the hold", lane=lane, destination=name, reason=failure.reason)
+
+
+def facts_of(claim: Claim) -> dict[str, Any]:
+    """What every log line about an attempt carries."""
+    return {
+        "room_sid": claim.room_sid,
+        "step": claim.step,
+        "attempt": claim.attempt,
+        "request_id": claim.row.get("request_id", ""),
+    }

@@ -1,0 +1,480 @@
+"""The ledger: every room, its steps and when each is due, in Redis. The only module that knows our Redis keys.
+
+Each change is one Lua script, so it happens whole or not at all, whatever dies; the scripts stand beside this module in
+`lua/` and share `prelude.lua`. What is kept (`{p}` is the prefix):
+
+    {p}room:SID        hash    the row: callback, summary, and `STEP.state`, `STEP.attempt`, … for each step
+    {p}attempts:SID    list    one JSON record for every attempt, the last 100
+    {p}due:LANE        zset    the due index: room SIDs by the time (seconds since 1970) their step is due
+    {p}lanes           set     every lane that was ever used
+    {p}hold:LANE       hash    why and until when nothing goes to this lane
+    {p}failures:LANE   string  failures in a row
+    {p}rate:…:LANE     string  the leaky buckets of a lane with a rate
+    {p}rooms:STATE     zset    room SIDs by the time they were opened; `all` holds every one
+    {p}chore:NAME      string  a periodic chore taken by some worker
+    {p}reconciled      string  when the last reconciliation began
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import redis
+from redis import exceptions
+
+from room_reports.ledger.rows import ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, lane_of, moment, room_from
+
+SCHEMA = 1
+"""Version of the rows. A worker of another version must be able to read them: fields are added, never changed."""
+
+ATTEMPTS_KEPT = 100
+FAILURES_THAT_HOLD = 5
+LONGEST_PROBE_PAUSE = 300.0
+QUEUE_BOUND = 1000
+
+
+class LedgerUnavailable(Exception):
+    """Redis did not take or answer what was asked. `reason` is one word from a closed set, safe to show."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the ledger is unavailable: {reason}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class QueueEntry:
+    """How a job is written so that RQ finds it; what it says is known to `room_reports.dispatch` alone.
+
+    `list_key`, `queues_key`, `job_prefix`: RQ's keys; `fields`: the constant fields of a job hash, name and value in
+    turn; `calls`: the job function of a step by its name, `*` for any other step.
+    """
+
+    list_key: str
+    queues_key: str
+    job_prefix: str
+    fields: tuple[str, ...]
+    calls: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A running attempt: the right to write its outcome, and what it needs to know. `now`: Redis's time, aware UTC."""
+
+    room_sid: str
+    step: str
+    attempt: int
+    now: datetime
+    row: Mapping[str, str]
+
+    @property
+    def tries(self) -> int:
+        """How many attempts of this series ended before this one."""
+        return int(self.row.get(f"{self.step}.tries", 0))
+
+    @property
+    def series(self) -> int:
+        """1, and one more for each resend."""
+        return int(self.row.get(f"{self.step}.series", 1))
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the step was opened."""
+        return self.now.timestamp() - float(self.row.get(f"{self.step}.since", self.now.timestamp()))
+
+
+LaneNews = Literal["healthy", "failing", "heals", "operator", "neutral"]
+"""What an attempt says of the other side: it is fine; it failed as one that is down does (a run of these holds the
+lane); hold it now, until it heals or until an operator resumes it; nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt came to.
+
+    `state`: `waiting` (due again after `pause` seconds) or a final state; `counts`: whether it uses up a place in the
+    waits; `lane`: see `LaneNews`; `hold_for`: seconds to hold the lane, when the other side named them; `fields`: what
+    to keep in the row; `deliveries`: the destinations whose deliveries start now (summary step only).
+    """
+
+    state: str
+    reason: str | None = None
+    detail: str = ""
+    pause: float = 0
+    counts: bool = True
+    lane: LaneNews = "healthy"
+    hold_for: float | None = None
+    fields: Mapping[str, str | int | float] = field(default_factory=dict)
+    deliveries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of writing an outcome: `hold` is `held`, `extended`, `released` or empty; `following` goes straight on."""
+
+    hold: str
+    following: Claim | None
+
+
+class Ledger:
+    """All access to the ledger. Safe to share between threads; every method is one round trip unless it says otherwise.
+
+    Every method raises `LedgerUnavailable` when Redis cannot be reached, cannot write, or refuses us.
+    """
+
+    def __init__(
+        self,
+        connection: redis.Redis,
+        *,
+        prefix: str,
+        lease: float,
+        retention: float,
+        lanes: Sequence[Lane],
+        queue: QueueEntry,
+    ) -> None:
+        self._redis = connection
+        self._prefix = prefix
+        self._lanes = tuple(lane.name for lane in lanes)
+        self._configuration = json.dumps(
+            {
+                "prefix": prefix,
+                "schema": SCHEMA,
+                "lease": lease,
+                "retention": int(retention),
+                "attempts_kept": ATTEMPTS_KEPT,
+                "failures_that_hold": FAILURES_THAT_HOLD,
+                "longest_probe_pause": LONGEST_PROBE_PAUSE,
+                "queue_bound": QUEUE_BOUND,
+                "lanes": {
+                    lane.name: {
+                        "interval": 1 / lane.rate if lane.rate else 0,
+                        "burst": lane.burst,
+                        "waits": list(lane.waits),
+                    }
+                    for lane in lanes
+                },
+                "queue": {
+                    "list": queue.list_key,
+                    "queues": queue.queues_key,
+                    "job": queue.job_prefix,
+                    "fields": list(queue.fields),
+                    "calls": dict(queue.calls),
+                },
+            }
+        )
+        self._scripts = {
+            name: connection.register_script(source_of(name))
+            for name in ("open", "begin", "finish", "dispatch", "resend", "release", "prune")
+        }
+
+    # Receiving
+
+    def open(
+        self,
+        *,
+        room_sid: str,
+        account_sid: str,
+        room_name: str,
+        ended: datetime | None,
+        callback: str,
+        request_id: str,
+        source: str = "callback",
+        expired: bool = False,
+    ) -> Literal["opened", "known", "expired"]:
+        """Opens a room and queues its summary step, atomically. A known room is left exactly as it is.
+
+        `ended` is aware UTC; `callback` is kept as it is; `expired` opens the room in its final state, because Twilio
+        has deleted what there was to fetch.
+        """
+        room = {
+            "sid": room_sid,
+            "account": account_sid,
+            "name": room_name,
+            "ended": repr(ended.timestamp()) if ended else "",
+            "callback": callback,
+            "request_id": request_id,
+            "source": source,
+            "expired": expired,
+        }
+        answer = self._run("open", json.dumps(room)).decode()
+        return cast(Literal["opened", "known", "expired"], answer)
+
+    # Running
+
+    def dispatch(self) -> tuple[int, float | None]:
+        """Queues a job for every step that is due. Returns how many, and the seconds until the next one is due."""
+        queued, wake = self._run("dispatch", json.dumps(self._lanes))
+        return int(queued), float(wake) if wake else None
+
+    def begin(self, room_sid: str, step: str, attempt: int) -> Claim | None:
+        """Starts an attempt. None when it is not the step's current one, is already running, or its lane must wait."""
+        answer = self._run("begin", room_sid, step, attempt, secrets.token_hex(8))
+        if answer[0] != b"go":
+            return None
+        return claim_from(room_sid, step, attempt, answer[1], answer[2])
+
+    def finish(self, claim: Claim, outcome: Outcome, *, took: float, go_on: bool = False) -> Finished | None:
+        """Writes an attempt's outcome and all that follows from it. None when the attempt has been fenced off.
+
+        `took` is in seconds. With `go_on`, one of `outcome.deliveries` is begun for the caller to carry on with.
+        """
+        record = {
+            "step": claim.step,
+            "attempt": claim.attempt,
+            "series": claim.series,
+            "at": claim.now.timestamp(),
+            "took": round(took, 3),
+            "outcome": outcome.state,
+            "reason": outcome.reason,
+            "detail": outcome.detail,
+        }
+        if outcome.state == "waiting":
+            record["pause"] = round(outcome.pause, 3)
+        change = {
+            "sid": claim.room_sid,
+            "step": claim.step,
+            "attempt": claim.attempt,
+            "state": outcome.state,
+            "reason": outcome.reason,
+            "detail": outcome.detail,
+            "pause": outcome.pause,
+            "counts": outcome.counts,
+            "lane": outcome.lane,
+            "hold_for": outcome.hold_for,
+            "fields": dict(outcome.fields),
+            "deliveries": list(outcome.deliveries),
+            "next_token": secrets.token_hex(8) if go_on else None,
+            "record": json.dumps(record),
+        }
+        answer = self._run("finish", json.dumps({key: value for key, value in change.items() if value is not None}))
+        if answer[0] == b"stale":
+            return None
+        following = answer[2] if len(answer) > 2 else None
+        return Finished(
+            hold=answer[1].decode(),
+            following=claim_from(claim.room_sid, following[0].decode(), *following[1:]) if following else None,
+        )
+
+    def release(self, room_sid: str, step: str, attempt: int) -> bool:
+        """Hands back an attempt that will not be finished here: due at once. False when it is not current any more."""
+        return bool(self._run("release", room_sid, step, attempt))
+
+    # Operating
+
+    def resend(self, room_sid: str, steps: Sequence[str], *, who: str) -> list[str]:
+        """Starts a new series of finished steps and says who asked. Returns the steps that were started."""
+        record = {"step": ",".join(steps), "at": datetime.now(UTC).timestamp(), "outcome": "resend", "detail": who}
+        wish = {"sid": room_sid, "steps": list(steps), "record": json.dumps(record)}
+        return [step.decode() for step in self._run("resend", json.dumps(wish))]
+
+    def resume(self, lane: str) -> bool:
+        """Lifts a hold: the lane drains from now on. False when there was none."""
+        with guarded():
+            removed = self._redis.delete(self._key("hold", lane), self._key("failures", lane))
+        return bool(removed)
+
+    def take_chore(self, name: str, *, seconds: float) -> bool:
+        """Takes a periodic chore for one process: True when nobody has taken it in the last `seconds`."""
+        with guarded():
+            return bool(self._redis.set(self._key("chore", name), "taken", nx=True, px=max(1, int(seconds * 1000))))
+
+    def put_back_chore(self, name: str, *, seconds: float) -> None:
+        """Makes a chore free again after `seconds`."""
+        with guarded():
+            self._redis.pexpire(self._key("chore", name), max(1, int(seconds * 1000)))
+
+    def note_reconciled(self, at: datetime) -> None:
+        """Remembers until when every room is known to have been seen."""
+        with guarded():
+            self._redis.set(f"{self._prefix}reconciled", repr(at.timestamp()))
+
+    def reconciled_at(self) -> datetime | None:
+        """When the last reconciliation that succeeded began, aware UTC; None when there was none."""
+        with guarded():
+            found = self._redis.get(f"{self._prefix}reconciled")
+        return moment(found.decode()) if found else None
+
+    def prune(self, *, limit: int = 1000) -> int:
+        """Takes rooms whose rows have expired out of the indexes. Returns how many of the `limit` oldest went."""
+        return int(self._run("prune", limit))
+
+    # Reading
+
+    def ping_writable(self) -> None:
+        """Raises `LedgerUnavailable` unless a row could be written now."""
+        with guarded():
+            self._redis.set(f"{self._prefix}ping", "1", ex=60)
+
+    def unknown(self, room_sids: Iterable[str]) -> list[str]:
+        """Those of the rooms that the ledger has never seen."""
+        sids = list(room_sids)
+        with guarded(), self._redis.pipeline(transaction=False) as pipeline:
+            for sid in sids:
+                pipeline.exists(self._key("room", sid))
+            return [sid for sid, exists in zip(sids, pipeline.execute(), strict=True) if not exists]
+
+    def room(self, room_sid: str) -> Room | None:
+        """One room with its steps and every attempt, or None. Two round trips."""
+        rooms = self._rooms([room_sid], attempts=True)
+        return rooms[0] if rooms else None
+
+    def rooms(self, *, state: str = "all", offset: int = 0, limit: int = 50) -> list[Room]:
+        """Rooms of one state (see `ROOM_STATES`) or `all`, newest first, without their attempts. Three round trips."""
+        with guarded():
+            sids = self._redis.zrevrange(self._key("rooms", state), offset, offset + limit - 1)
+        return self._rooms([sid.decode() for sid in sids], attempts=False)
+
+    def counts(self) -> dict[str, int]:
+        """How many rooms the ledger knows, by state; `all` counts every one."""
+        states = ("all", *ROOM_STATES)
+        with guarded(), self._redis.pipeline(transaction=False) as pipeline:
+            for state in states:
+                pipeline.zcard(self._key("rooms", state))
+            return dict(zip(states, pipeline.execute(), strict=True))
+
+    def due(self) -> dict[str, tuple[int, int, datetime | None]]:
+        """For each lane: unfinished steps, how many of them are overdue, and when the first is due. Two round trips."""
+        with guarded():
+            lanes = sorted({lane.decode() for lane in self._redis.smembers(f"{self._prefix}lanes")} | set(self._lanes))
+            seconds, micros = self._redis.time()
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for lane in lanes:
+                    pipeline.zcard(self._key("due", lane))
+                    pipeline.zcount(self._key("due", lane), "-inf", seconds + micros / 1e6)
+                    pipeline.zrange(self._key("due", lane), 0, 0, withscores=True)
+                found = pipeline.execute()
+        return {
+            lane: (total, overdue, datetime.fromtimestamp(first[0][1], UTC) if first else None)
+            for lane, total, overdue, first in zip(lanes, found[::3], found[1::3], found[2::3], strict=True)
+        }
+
+    def holds(self) -> list[Hold]:
+        """The lanes that are held now. Two round trips."""
+        with guarded():
+            lanes = sorted({lane.decode() for lane in self._redis.smembers(f"{self._prefix}lanes")} | set(self._lanes))
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for lane in lanes:
+                    pipeline.hgetall(self._key("hold", lane))
+                found = [texts(hold) for hold in pipeline.execute()]
+        return [
+            Hold(
+                lane=lane,
+                reason=hold.get("reason", ""),
+                detail=hold.get("detail", ""),
+                since=datetime.fromtimestamp(float(hold["since"]), UTC),
+                until=None if hold["kind"] == "operator" else moment(hold["until"]),
+            )
+            for lane, hold in zip(lanes, found, strict=True)
+            if hold
+        ]
+
+    def _rooms(self, sids: list[str], *, attempts: bool) -> list[Room]:
+        """Rows of these rooms, in the order given; a row that has expired is left out."""
+        with guarded():
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for sid in sids:
+                    pipeline.hgetall(self._key("room", sid))
+                    pipeline.lrange(self._key("attempts", sid), 0, -1 if attempts else 0)
+                found = pipeline.execute()
+            rows = [texts(row) for row in found[::2]]
+            records = [[record.decode() for record in listed] for listed in found[1::2]]
+            names = [json.loads(row.get("steps", "[]")) for row in rows]
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for sid, steps in zip(sids, names, strict=True):
+                    for step in steps:
+                        pipeline.zscore(self._key("due", lane_of(step)), sid)
+                scores = iter(pipeline.execute())
+        rooms = []
+        for sid, row, listed, steps in zip(sids, rows, records, names, strict=True):
+            dues = {step: next(scores) for step in steps}
+            if row:
+                rooms.append(room_from(sid, row, dues, listed if attempts else []))
+        return rooms
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}{kind}:{name}"
+
+    def _run(self, script: str, *args: str | int) -> Any:
+        # RQ keeps times as text in this form; the scripts take their own time from Redis.
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        with guarded():
+            return self._scripts[script](args=[self._configuration, stamp, *args])
+
+
+class guarded:  # noqa: N801 - reads as a statement
+    """Turns every Redis error inside into `LedgerUnavailable` with a reason that is safe to show."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, redis.RedisError):
+            raise LedgerUnavailable(reason_of(error)) from error
+
+
+def reason_of(error: redis.RedisError) -> str:
+    """One word or two for an operator; Redis's own message may quote what we sent, so it is not shown."""
+    text = str(error)
+    for kind, reason in (
+        (exceptions.BusyLoadingError, "loading"),
+        (exceptions.AuthenticationError, "authentication"),
+        (exceptions.NoPermissionError, "permission"),
+        (exceptions.TimeoutError, "timeout"),
+        (exceptions.ReadOnlyError, "read-only"),
+        (exceptions.OutOfMemoryError, "out of memory"),
+        (exceptions.ConnectionError, "unreachable"),
+    ):
+        if isinstance(error, kind):
+            return reason
+    for mark, reason in (
+        ("READONLY", "read-only"),
+        ("OOM", "out of memory"),
+        ("MISCONF", "cannot persist"),
+        ("NOAUTH", "authentication"),
+        ("WRONGPASS", "authentication"),
+        ("NOPERM", "permission"),
+        ("LOADING", "loading"),
+        ("NOREPLICAS", "too few replicas"),
+    ):
+        if mark in text:
+            return reason
+    return "refused"
+
+
+def claim_from(room_sid: str, step: str, attempt: int, now: bytes, flat: list[bytes]) -> Claim:
+    """A claim out of what the scripts answer: the time, and the row as names and values in turn."""
+    row = dict(zip((name.decode() for name in flat[::2]), (value.decode() for value in flat[1::2]), strict=True))
+    return Claim(room_sid, step, int(attempt), datetime.fromtimestamp(float(now), UTC), row)
+
+
+def texts(row: Mapping[bytes, bytes]) -> dict[str, str]:
+    """A hash as redis-py gives it, as text."""
+    return {name.decode(): value.decode() for name, value in row.items()}
+
+
+@cache
+def source_of(script: str) -> str:
+    """The text of a script behind the prelude."""
+    folder = Path(__file__).with_name("lua")
+    return (folder / "prelude.lua").read_text() + (folder / f"{script}.lua").read_text()
+
+
+__all__ = [
+    "SUMMARY",
+    "TWILIO",
+    "Claim",
+    "Finished",
+    "Hold",
+    "Lane",
+    "Ledger",
+    "LedgerUnavailable",
+    "Outcome",
+    "QueueEntry",
+    "Room",
+]

@@ -1,0 +1,135 @@
+"""What the ledger gives to read: rooms, their steps and attempts, and the holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+SUMMARY = "summary"
+"""The step that fetches the summary; every other step is one destination's delivery and has its name."""
+
+TWILIO = "twilio"
+"""The lane of the summary step: what is held when Twilio is held."""
+
+FINAL = frozenset({"complete", "partial", "expired", "delivered", "dead"})
+"""The states in which a step is finished."""
+
+ROOM_STATES = ("open", "delivered", "partial", "expired", "dead")
+"""The states of a room: `open` while a step is unfinished, else the worst end of its steps."""
+
+
+def lane_of(step: str) -> str:
+    """The lane a step waits in: what can be held or slowed as one."""
+    return TWILIO if step == SUMMARY else step
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Twilio or one destination. `rate`: messages a second, 0 for no limit; `waits`: pauses between probes, seconds."""
+
+    name: str
+    waits: tuple[float, ...]
+    rate: float = 0
+    burst: int = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a room. Times are aware UTC.
+
+    `state`: waiting, queued, running, or one of `FINAL`; `attempt`: the number that fences; `tries`: how many attempts
+    of this series ended without finishing the step; `series`: 1, and one more for each resend.
+    """
+
+    name: str
+    state: str
+    attempt: int
+    tries: int
+    series: int
+    since: datetime | None
+    due: datetime | None
+    reason: str | None
+    finished: datetime | None
+
+
+@dataclass(frozen=True)
+class Room:
+    """One row of the ledger. Times are aware UTC; `attempts` holds every attempt's record, oldest first."""
+
+    sid: str
+    state: str
+    account_sid: str
+    name: str
+    source: str
+    request_id: str
+    opened: datetime
+    ended: datetime | None
+    finished: datetime | None
+    callback: str
+    summary: dict[str, Any] | None
+    completeness: str | None
+    verdicts: tuple[str, ...]
+    first_asked: datetime | None
+    last_asked: datetime | None
+    asked: int
+    steps: tuple[Step, ...]
+    attempts: tuple[dict[str, Any], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A lane to which nothing is sent. `until` is None when only an operator can resume it."""
+
+    lane: str
+    reason: str
+    detail: str
+    since: datetime
+    until: datetime | None
+
+
+def moment(text: str | None) -> datetime | None:
+    """Seconds since 1970 as the scripts write them, to aware UTC."""
+    return datetime.fromtimestamp(float(text), UTC) if text else None
+
+
+def room_from(sid: str, row: Mapping[str, str], dues: Mapping[str, float | None], attempts: list[str]) -> Room:
+    """A row as stored, the due times of its steps and its attempt records, to a `Room`."""
+    summary = row.get("summary")
+    return Room(
+        sid=sid,
+        state=row["state"],
+        account_sid=row.get("account", ""),
+        name=row.get("name", ""),
+        source=row.get("source", ""),
+        request_id=row.get("request_id", ""),
+        opened=datetime.fromtimestamp(float(row["opened"]), UTC),
+        ended=moment(row.get("ended")),
+        finished=moment(row.get("finished")),
+        callback=row.get("callback", ""),
+        summary=json.loads(summary) if summary else None,
+        completeness=row.get("completeness"),
+        verdicts=tuple(json.loads(row.get("verdicts", "[]"))),
+        first_asked=moment(row.get("first_asked")),
+        last_asked=moment(row.get("last_asked")),
+        asked=int(row.get("asked", 0)),
+        steps=tuple(step_from(name, row, dues.get(name)) for name in json.loads(row.get("steps", "[]"))),
+        attempts=tuple(json.loads(record) for record in attempts),
+    )
+
+
+def step_from(name: str, row: Mapping[str, str], due: float | None) -> Step:
+    """One step out of its room's row."""
+    return Step(
+        name=name,
+        state=row[f"{name}.state"],
+        attempt=int(row.get(f"{name}.attempt", 0)),
+        tries=int(row.get(f"{name}.tries", 0)),
+        series=int(row.get(f"{name}.series", 0)),
+        since=moment(row.get(f"{name}.since")),
+        due=datetime.fromtimestamp(due, UTC) if due is not None else None,
+        reason=row.get(f"{name}.reason"),
+        finished=moment(row.get(f"{name}.finished")),
+    )

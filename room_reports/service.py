@@ -1,0 +1,58 @@
+"""Puts the parts together from the settings; called by the doors and by nobody else."""
+
+from __future__ import annotations
+
+import redis
+
+from config.settings import Settings
+from room_reports import destinations, jobs
+from room_reports.dispatch import queue_entry
+from room_reports.insights import InsightsClient
+from room_reports.ledger import TWILIO, Lane, Ledger
+from room_reports.transport import Transport
+
+
+def make_transport(settings: Settings, *, proxies: dict[str, str] | None = None) -> Transport:
+    """The one way out, with a pooled connection for every thread."""
+    return Transport(
+        allow_private=settings.allow_private_destinations,
+        pool_size=settings.worker_threads,
+        connect_timeout=settings.http_connect_timeout,
+        read_timeout=settings.http_read_timeout,
+        total_timeout=settings.http_total_timeout,
+        proxies=proxies,
+    )
+
+
+def lanes_of(settings: Settings) -> list[Lane]:
+    """Twilio's lane and one for each destination, in the order in which the dispatcher serves them."""
+    lanes = [Lane(TWILIO, settings.summary_waits)]
+    for name, rate in destinations.rates(settings).items():
+        lanes.append(Lane(name, settings.delivery_waits, rate))
+    return lanes
+
+
+def make_ledger(settings: Settings, connection: redis.Redis) -> Ledger:
+    """The ledger on this connection."""
+    return Ledger(
+        connection,
+        prefix=settings.redis_prefix,
+        lease=settings.step_lease,
+        retention=settings.retention,
+        lanes=lanes_of(settings),
+        queue=queue_entry(),
+    )
+
+
+def make_service(settings: Settings, connection: redis.Redis, transport: Transport) -> jobs.Service:
+    """What the jobs work with."""
+    return jobs.Service(
+        ledger=make_ledger(settings, connection),
+        insights=InsightsClient(
+            transport, base_url=settings.twilio_insights_url, credentials=settings.rest_credentials
+        ),
+        destinations=destinations.build(settings, transport),
+        summary_patience=jobs.Patience(settings.summary_waits, settings.summary_deadline),
+        delivery_patience=jobs.Patience(settings.delivery_waits, settings.delivery_deadline),
+        console_url=settings.console_url,
+    )

@@ -1,0 +1,68 @@
+"""The worker door: settings → logging → the jobs on their threads, the dispatcher and the chores."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from config.logs import configure
+from config.settings import Settings, load_or_exit
+
+
+def main() -> int:
+    """Runs a worker until it is told to stop. Returns its exit code: 0 when every job it took was finished."""
+    settings = load_or_exit()
+    configure(settings)
+    return run(settings)
+
+
+def run(settings: Settings) -> int:
+    """Runs a worker with these settings."""
+    from rq.serializers import JSONSerializer
+
+    from room_reports import jobs
+    from room_reports.chores import run_chores
+    from room_reports.concurrent_worker import ConcurrentWorker
+    from room_reports.connection import worker_client
+    from room_reports.dispatch import CALLS, QUEUE, run_dispatcher
+    from room_reports.service import make_service, make_transport
+
+    connection = worker_client(settings)
+    service = make_service(settings, connection, make_transport(settings))
+    jobs.use(service)
+    stopping = threading.Event()
+    helpers = [
+        threading.Thread(
+            target=run_dispatcher,
+            args=(service.ledger,),
+            kwargs={"every": settings.dispatch_every, "stopping": stopping},
+            name="dispatcher",
+            daemon=True,
+        ),
+        threading.Thread(
+            target=run_chores,
+            args=(service.ledger, service.insights),
+            kwargs={"reconcile_every": settings.reconcile_every, "stopping": stopping},
+            name="chores",
+            daemon=True,
+        ),
+    ]
+    for helper in helpers:
+        helper.start()
+    worker = ConcurrentWorker(
+        QUEUE,
+        connection=connection,
+        serializer=JSONSerializer,
+        threads=settings.worker_threads,
+        calls=CALLS.values(),
+        longest_job=settings.step_lease * 2,
+        grace=settings.shutdown_grace,
+        hand_back=service.ledger.release,
+    )
+    all_done = worker.work()
+    stopping.set()
+    return 0 if all_done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
