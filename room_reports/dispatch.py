@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 import structlog
+from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -24,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 def queue_entry() -> QueueEntry:
     """How the ledger writes a job for RQ: a template taken from a job that RQ itself made, so it follows RQ's version."""
-    sample = Job(id="sample", connection=None, serializer=JSONSerializer)  # type: ignore[arg-type]
+    sample = Job(id="sample", connection=Redis(), serializer=JSONSerializer)  # never connected: nothing is sent
     sample.origin = QUEUE
     sample.timeout = -1  # the HTTP limits end an attempt, not a signal, which no thread but the main one would get
     sample.result_ttl = 0

@@ -70,7 +70,6 @@ class Room:
     finished: datetime | None
     callback: str
     summary: dict[str, Any] | None
-    completeness: str | None
     verdicts: tuple[str, ...]
     first_asked: datetime | None
     last_asked: datetime | None
@@ -110,7 +109,6 @@ def room_from(sid: str, row: Mapping[str, str], dues: Mapping[str, float | None]
         finished=moment(row.get("finished")),
         callback=row.get("callback", ""),
         summary=json.loads(summary) if summary else None,
-        completeness=row.get("completeness"),
         verdicts=tuple(json.loads(row.get("verdicts", "[]"))),
         first_asked=moment(row.get("first_asked")),
         last_asked=moment(row.get("last_asked")),

@@ -50,7 +50,11 @@ end
 
 redis.call('HSET', key, step .. '.state', outcome.state)
 redis.call('HDEL', key, step .. '.token')
-if outcome.reason then redis.call('HSET', key, step .. '.reason', outcome.reason) end
+if outcome.reason then
+  redis.call('HSET', key, step .. '.reason', outcome.reason)
+else
+  redis.call('HDEL', key, step .. '.reason')
+end
 if outcome.counts then redis.call('HINCRBY', key, step .. '.tries', 1) end
 for field, value in pairs(outcome.fields) do redis.call('HSET', key, field, value) end
 if outcome.record then note(sid, outcome.record) end
