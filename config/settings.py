@@ -374,8 +374,13 @@ class Settings(BaseModel):
     @field_validator("tls_ca_file")
     @classmethod
     def _ca_file_is_there(cls, value: str | None) -> str | None:
-        if value is not None and not os.access(value, os.R_OK):
-            raise _wrong("there is no readable file at this path")
+        if value is not None:
+            import ssl  # here, because few deploys need it
+
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+            except (OSError, ValueError):
+                raise _wrong("there is no file of PEM certificates at this path") from None
         return value
 
     @field_validator("https_proxy", "http_proxy")
@@ -385,8 +390,8 @@ class Settings(BaseModel):
             return None
         text = value.get_secret_value()
         url = _split_url(text if "://" in text else f"http://{text}")
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise _wrong("must be an http:// proxy")
+        if url.scheme != "http" or not url.hostname:
+            raise _wrong("must be a proxy spoken to in plain http (http://host:port); it still carries https")
         return SecretStr(url.geturl())
 
     @field_validator("step_lease")
