@@ -5,8 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 
+from rq.serializers import JSONSerializer
+
 from config.logs import configure
 from config.settings import Settings, load_or_exit
+from room_reports import jobs
+from room_reports.chores import run_chores
+from room_reports.concurrent_worker import ConcurrentWorker
+from room_reports.connection import worker_client
+from room_reports.dispatch import CALLS, QUEUE, run_dispatcher
+from room_reports.service import make_service, make_transport
 
 
 def main() -> int:
@@ -18,15 +26,6 @@ def main() -> int:
 
 def run(settings: Settings) -> int:
     """Runs a worker with these settings."""
-    from rq.serializers import JSONSerializer
-
-    from room_reports import jobs
-    from room_reports.chores import run_chores
-    from room_reports.concurrent_worker import ConcurrentWorker
-    from room_reports.connection import worker_client
-    from room_reports.dispatch import CALLS, QUEUE, run_dispatcher
-    from room_reports.service import make_service, make_transport
-
     connection = worker_client(settings)
     service = make_service(settings, connection, make_transport(settings))
     jobs.use(service)

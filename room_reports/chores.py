@@ -22,9 +22,7 @@ AGAIN_AFTER_FAILURE = 60.0
 log = structlog.get_logger(__name__)
 
 
-def run_chores(
-    ledger: Ledger, insights: InsightsClient, *, reconcile_every: float, stopping: threading.Event
-) -> None:
+def run_chores(ledger: Ledger, insights: InsightsClient, *, reconcile_every: float, stopping: threading.Event) -> None:
     """Does the chores that nobody else has done lately, until `stopping`. `reconcile_every` in seconds, 0 for never."""
     while not stopping.is_set():
         try:

@@ -25,6 +25,7 @@ import redis
 import structlog
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.utils import as_text
 from rq.worker import BaseWorker, WorkerStatus
 
 BLOCK = 1
@@ -141,7 +142,7 @@ class ConcurrentWorker(BaseWorker):
             taken = self._take(slots)
             if not taken and not self._stop_requested:
                 popped = self.connection.blpop([self.queues[0].key], timeout=BLOCK)
-                taken = self._take(slots, popped[1].decode()) if popped else []
+                taken = self._take(slots, as_text(popped[1])) if popped else []
         finally:
             for _ in range(slots - len(taken)):
                 self._free.release()
@@ -171,8 +172,15 @@ class ConcurrentWorker(BaseWorker):
         entries = self._take_script(
             keys=[self.queues[0].key, StartedJobRegistry(queue=self.queues[0]).key],
             args=[
-                *(Job.redis_job_namespace_prefix, self.name, stamp, now + self._longest_job, JOB_KEPT),
-                *(count, len(finished), *finished, *popped),
+                Job.redis_job_namespace_prefix,
+                self.name,
+                stamp,
+                now + self._longest_job,
+                JOB_KEPT,
+                count,
+                len(finished),
+                *finished,
+                *popped,
             ],
         )
         return [(entry[0].decode(), entry[1]) for entry in entries]
@@ -241,7 +249,7 @@ class ConcurrentWorker(BaseWorker):
         if registered:
             try:
                 self._take(0)
-                self.teardown()
+                self.teardown()  # type: ignore[no-untyped-call]
             except redis.RedisError as error:
                 log.warning("worker could not say goodbye", error=type(error).__name__)
         log.info("worker stopped", handed_back=len(late))

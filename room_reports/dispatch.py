@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def queue_entry() -> QueueEntry:
-    """How the ledger writes a job for RQ: a template taken from a job that RQ itself made, so it follows RQ's version."""
+    """How the ledger writes a job for RQ: a template from a job that RQ itself made, so it follows its version."""
     sample = Job(id="sample", connection=Redis(), serializer=JSONSerializer)  # never connected: nothing is sent
     sample.origin = QUEUE
     sample.timeout = -1  # the HTTP limits end an attempt, not a signal, which no thread but the main one would get

@@ -1,4 +1,4 @@
-"""Named points on the way of a callback, for the tests that kill a process at each of them. They do nothing by default."""
+"""Named points on the way of a callback, for the tests that kill a process at each. They do nothing by default."""
 
 from __future__ import annotations
 

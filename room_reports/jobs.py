@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Patience:
-    """How long one kind of step is tried: pauses after each attempt and the time after which it is given up, seconds."""
+    """How long one kind of step is tried, in seconds: pauses after each attempt, and when it is given up."""
 
     waits: Sequence[float]
     deadline: float
@@ -265,7 +265,7 @@ def tell(service: Service, claim: Claim, outcome: Outcome, finished: Finished, *
 
 
 def tell_elsewhere(service: Service, claim: Claim, outcome: Outcome) -> None:
-    """Best effort: the operators hear of a hold by each other destination. The log and the ledger hold it for certain."""
+    """Best effort: operators hear of a hold by each other destination. The log and the ledger have it for certain."""
     if outcome.hold_for is not None:
         return  # asked to slow down: nobody has to act
     lane = lane_of(claim.step)

@@ -32,8 +32,8 @@ class Reconciled:
 def reconcile(ledger: Ledger, insights: InsightsClient, *, since: datetime, now: datetime) -> Reconciled:
     """Opens every completed room that ended after `since` and is unknown. Both times are aware UTC.
 
-    A room that ended before Twilio's 7 days is noted as expired and not fetched. Safe to run beside callbacks and beside
-    itself, for opening is atomic. Raises what the Insights client and the ledger raise.
+    A room that ended before Twilio's 7 days is noted as expired and not fetched. Safe to run beside callbacks and
+    beside itself, for opening is atomic. Raises what the Insights client and the ledger raise.
     """
     listed = opened = expired = 0
     for page in insights.completed_rooms(created_after=since - LONGEST_ROOM, created_before=now):

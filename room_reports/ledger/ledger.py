@@ -116,7 +116,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Finished:
-    """What came of writing an outcome: `hold` is `held`, `extended`, `released` or empty; `following` goes straight on."""
+    """What came of an outcome. `hold`: `held`, `extended`, `released` or empty; `following` goes straight on."""
 
     hold: str
     following: Claim | None
@@ -298,7 +298,7 @@ class Ledger:
         """When the last reconciliation that succeeded began, aware UTC; None when there was none."""
         with guarded():
             found = self._redis.get(f"{self._prefix}reconciled")
-        return moment(found.decode()) if found else None
+        return moment(text(found)) if found else None
 
     def prune(self, *, limit: int = 1000) -> int:
         """Takes rooms whose rows have expired out of the indexes. Returns how many of the `limit` oldest went."""
@@ -327,8 +327,8 @@ class Ledger:
     def rooms(self, *, state: str = "all", offset: int = 0, limit: int = 50) -> list[Room]:
         """Rooms of one state (see `ROOM_STATES`) or `all`, newest first, without their attempts. Three round trips."""
         with guarded():
-            sids = self._redis.zrevrange(self._key("rooms", state), offset, offset + limit - 1)
-        return self._rooms([sid.decode() for sid in sids], attempts=False)
+            sids = cast(list[bytes], self._redis.zrevrange(self._key("rooms", state), offset, offset + limit - 1))
+        return self._rooms([text(sid) for sid in sids], attempts=False)
 
     def counts(self) -> dict[str, int]:
         """How many rooms the ledger knows, by state; `all` counts every one."""
@@ -341,7 +341,7 @@ class Ledger:
     def due(self) -> dict[str, tuple[int, int, datetime | None]]:
         """For each lane: unfinished steps, how many of them are overdue, and when the first is due. Two round trips."""
         with guarded():
-            lanes = sorted({lane.decode() for lane in self._redis.smembers(f"{self._prefix}lanes")} | set(self._lanes))
+            lanes = self._known_lanes()
             seconds, micros = self._redis.time()
             with self._redis.pipeline(transaction=False) as pipeline:
                 for lane in lanes:
@@ -357,7 +357,7 @@ class Ledger:
     def holds(self) -> list[Hold]:
         """The lanes that are held now. Two round trips."""
         with guarded():
-            lanes = sorted({lane.decode() for lane in self._redis.smembers(f"{self._prefix}lanes")} | set(self._lanes))
+            lanes = self._known_lanes()
             with self._redis.pipeline(transaction=False) as pipeline:
                 for lane in lanes:
                     pipeline.hgetall(self._key("hold", lane))
@@ -397,6 +397,10 @@ class Ledger:
                 rooms.append(room_from(sid, row, dues, listed if attempts else []))
         return rooms
 
+    def _known_lanes(self) -> list[str]:
+        """Every lane that was ever used, for a destination that is no longer configured may still have steps."""
+        return sorted({text(lane) for lane in self._redis.smembers(f"{self._prefix}lanes")} | set(self._lanes))
+
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"
 
@@ -407,7 +411,7 @@ class Ledger:
             return self._scripts[script](args=[self._configuration, stamp, *args])
 
 
-class guarded:  # noqa: N801 - reads as a statement
+class guarded:
     """Turns every Redis error inside into `LedgerUnavailable` with a reason that is safe to show."""
 
     def __enter__(self) -> None:
@@ -420,7 +424,7 @@ class guarded:  # noqa: N801 - reads as a statement
 
 def reason_of(error: redis.RedisError) -> str:
     """One word or two for an operator; Redis's own message may quote what we sent, so it is not shown."""
-    text = str(error)
+    message = str(error)
     for kind, reason in (
         (exceptions.BusyLoadingError, "loading"),
         (exceptions.AuthenticationError, "authentication"),
@@ -442,7 +446,7 @@ def reason_of(error: redis.RedisError) -> str:
         ("LOADING", "loading"),
         ("NOREPLICAS", "too few replicas"),
     ):
-        if mark in text:
+        if mark in message:
             return reason
     return "refused"
 
@@ -451,6 +455,11 @@ def claim_from(room_sid: str, step: str, attempt: int, now: bytes, flat: list[by
     """A claim out of what the scripts answer: the time, and the row as names and values in turn."""
     row = dict(zip((name.decode() for name in flat[::2]), (value.decode() for value in flat[1::2]), strict=True))
     return Claim(room_sid, step, int(attempt), datetime.fromtimestamp(float(now), UTC), row)
+
+
+def text(value: bytes | str) -> str:
+    """What redis-py may give as bytes, as text."""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def texts(row: Mapping[bytes, bytes]) -> dict[str, str]:
