@@ -1,0 +1,1 @@
+"""The tests: real sockets, a real Redis-protocol server, real gunicorn and worker processes."""

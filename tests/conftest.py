@@ -1,0 +1,92 @@
+"""Fixtures for all tests: a Redis-protocol server, the sandbox, and the processes of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from sandbox.client import Sandbox
+from tests.support.processes import Web, Worker
+from tests.support.servers import ENGINES, RedisServer, binary_of
+
+StartWeb = Callable[..., Web]
+StartWorker = Callable[..., Worker]
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[RedisServer]:
+    """The embedded Valkey, one for all tests."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=[engine for engine in ENGINES if binary_of(engine)])
+def engine(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """Every installed engine in turn: a test that uses this runs once on each."""
+    if request.param == "valkey":
+        yield request.getfixturevalue("valkey")
+        return
+    with RedisServer(request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def connection(engine: RedisServer) -> Iterator[redis.Redis]:
+    """A client of every engine in turn, with nothing in it."""
+    with engine.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def redis_url(valkey: RedisServer) -> str:
+    """`REDIS_URL` of the embedded Valkey, with nothing in it."""
+    with valkey.client() as client:
+        client.flushall()
+    return valkey.url
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Sandbox]:
+    """A sandbox in a process of its own, one for all tests."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Sandbox:
+    """The sandbox, with nothing left of the test before."""
+    sandbox_process.reset()
+    return sandbox_process
+
+
+@pytest.fixture
+def start_web(tmp_path: Path) -> Iterator[StartWeb]:
+    """`start_web(env, *gunicorn_options)` starts gunicorn and waits until it listens; all are ended after the test."""
+    with ExitStack() as stack:
+        started = 0
+
+        def start(env: dict[str, str], *options: str) -> Web:
+            nonlocal started
+            started += 1
+            return stack.enter_context(Web(env=env, log=tmp_path / f"web-{started}.log", options=options))
+
+        yield start
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
+    """`start_worker(env)` starts a worker process; all are ended after the test."""
+    with ExitStack() as stack:
+        started = 0
+
+        def start(env: dict[str, str]) -> Worker:
+            nonlocal started
+            started += 1
+            return stack.enter_context(Worker(env=env, log=tmp_path / f"worker-{started}.log"))
+
+        yield start

