@@ -10,6 +10,7 @@ from room_reports.ledger.ledger import (
     QueueEntry,
 )
 from room_reports.ledger.rows import FINAL, ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, Step, lane_of
+from room_reports.ledger.server import Server
 
 __all__ = [
     "FINAL",
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "QueueEntry",
     "Room",
+    "Server",
     "Step",
     "lane_of",
 ]

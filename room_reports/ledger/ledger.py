@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -30,6 +31,7 @@ import redis
 from redis import exceptions
 
 from room_reports.ledger.rows import ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, lane_of, moment, room_from
+from room_reports.ledger.server import Server, server_from
 
 SCHEMA = 1
 """Version of the rows. A worker of another version must be able to read them: fields are added, never changed."""
@@ -330,6 +332,35 @@ class Ledger:
             sids = cast(list[bytes], self._redis.zrevrange(self._key("rooms", state), offset, offset + limit - 1))
         return self._rooms([text(sid) for sid in sids], attempts=False)
 
+    def each_room(self, *, state: str = "all", page: int = 500) -> Iterator[Room]:
+        """Every room of one state or `all` with its attempts, oldest first; three round trips a `page`.
+
+        What is added, moved or taken away meanwhile makes no other room come twice or not at all.
+        """
+        last, seen = "-inf", set[bytes]()
+        while True:
+            with guarded():
+                found = cast(
+                    list[tuple[bytes, float]],
+                    self._redis.zrange(
+                        self._key("rooms", state),
+                        last,
+                        "+inf",
+                        byscore=True,
+                        offset=0,
+                        num=page + len(seen),
+                        withscores=True,
+                    ),
+                )
+            sids = [sid for sid, _ in found if sid not in seen]
+            if not sids:
+                return
+            yield from self._rooms([text(sid) for sid in sids], attempts=True)
+            newest = found[-1][1]
+            # The next page begins at this time, not behind it: another room may have been opened at the very same.
+            seen = {sid for sid, opened in found if opened == newest}
+            last = repr(newest)
+
     def counts(self) -> dict[str, int]:
         """How many rooms the ledger knows, by state; `all` counts every one."""
         states = ("all", *ROOM_STATES)
@@ -373,6 +404,24 @@ class Ledger:
             for lane, hold in zip(lanes, found, strict=True)
             if hold
         ]
+
+    def server(self) -> Server:
+        """What Redis says of itself. A few round trips, for people and at start only."""
+        with guarded():
+            times = []
+            for _ in range(5):
+                begun = time.perf_counter()
+                self._redis.ping()
+                times.append(time.perf_counter() - begun)
+            before = time.time()
+            seconds, micros = self._redis.time()
+            skew = seconds + micros / 1e6 - (before + time.time()) / 2
+            info = self._redis.info()
+            try:
+                save = self._redis.config_get("save").get("save")
+            except redis.ResponseError:
+                save = None  # managed servers do not let their settings be read
+        return server_from(info, save=save, latency=sorted(times)[len(times) // 2], skew=skew)
 
     def _rooms(self, sids: list[str], *, attempts: bool) -> list[Room]:
         """Rows of these rooms, in the order given; a row that has expired is left out."""
