@@ -12,7 +12,7 @@ from room_reports.ledger import TWILIO, Lane, Ledger
 from room_reports.transport import Transport
 
 
-def make_transport(settings: Settings, *, proxies: dict[str, str] | None = None) -> Transport:
+def make_transport(settings: Settings) -> Transport:
     """The one way out, with a pooled connection for every thread."""
     return Transport(
         allow_private=settings.allow_private_destinations,
@@ -20,7 +20,8 @@ def make_transport(settings: Settings, *, proxies: dict[str, str] | None = None)
         connect_timeout=settings.http_connect_timeout,
         read_timeout=settings.http_read_timeout,
         total_timeout=settings.http_total_timeout,
-        proxies=proxies,
+        proxies=settings.proxies,
+        ca_file=settings.tls_ca_file,
     )
 
 
