@@ -487,7 +487,46 @@ class TestRetention:
         connection.delete(f"rq:job:{room_sid()}-summary-1")  # the worker clears away the job it took
         kept = {str(key, "utf-8") for key in connection.scan_iter()}
         rows = {f"t:room:{room_sid()}", f"t:attempts:{room_sid()}", "t:rooms:all", "t:rooms:delivered"}
-        assert kept == rows | {"t:lanes", "rq:queues"}
+        assert kept == rows | {"t:lanes", "t:counts", "rq:queues"}
+
+
+class TestTally:
+    def test_what_happened_is_counted_where_it_happens(self, ledger: Ledger) -> None:
+        open_room(ledger)
+        open_room(ledger)
+        open_room(ledger, 1, expired=True)
+        finish(ledger, begin(ledger, "summary"), Outcome("waiting", "not_ready", pause=0))
+        dispatch_until(ledger, 1)
+        finish(ledger, begin(ledger, "summary", 2), complete("slack"))
+        claim = begin(ledger, "slack")
+        finish(ledger, claim, Outcome("waiting", "gone", lane="operator"))
+        assert ledger.finish(claim, Outcome("delivered"), took=1) is None
+        counts = {name: value for name, value in ledger.tally().items() if name[0] != "seconds_from_end"}
+        assert counts == {
+            ("opens", "callback", "opened"): 1,
+            ("opens", "callback", "known"): 1,
+            ("opens", "callback", "expired"): 1,
+            ("attempts", "summary", "waiting", "not_ready"): 1,
+            ("attempts", "summary", "complete", ""): 1,
+            ("attempts", "slack", "waiting", "gone"): 1,
+            ("holds", "slack", "held"): 1,
+        }
+
+    def test_time_from_the_end_of_the_room_is_observed(self, ledger: Ledger) -> None:
+        open_room(ledger)
+        finish(ledger, begin(ledger, "summary"), complete())
+        tally = ledger.tally().items()
+        observed = {name[2]: value for name, value in tally if name[:2] == ("seconds_from_end", "summary")}
+        since = time.time() - datetime(2026, 11, 23, 10, 0, tzinfo=UTC).timestamp()
+        assert abs(observed.pop("sum") - since) < 5
+        [(bucket, number)] = observed.items()
+        assert number == 1
+        assert bucket == "+Inf" or since <= float(bucket)
+
+    def test_batches_are_added(self, ledger: Ledger) -> None:
+        ledger.add_to_tally({("callbacks", "rejected"): 3})
+        ledger.add_to_tally({("callbacks", "rejected"): 2})
+        assert ledger.tally() == {("callbacks", "rejected"): 5}
 
 
 class TestUnavailable:

@@ -11,6 +11,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}failures:LANE   string  failures in a row
     {p}rate:…:LANE     string  the leaky buckets of a lane with a rate
     {p}rooms:STATE     zset    room SIDs by the time they were opened; `all` holds every one
+    {p}counts          hash    what has happened, counted: names joined by `|`
     {p}chore:NAME      string  a periodic chore taken by some worker
     {p}reconciled      string  when the last reconciliation began
 """
@@ -40,6 +41,8 @@ ATTEMPTS_KEPT = 100
 FAILURES_THAT_HOLD = 5
 LONGEST_PROBE_PAUSE = 300.0
 QUEUE_BOUND = 1000
+BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
+"""Upper limits, in seconds, of the buckets that durations are counted in."""
 
 
 class LedgerUnavailable(Exception):
@@ -153,6 +156,7 @@ class Ledger:
                 "failures_that_hold": FAILURES_THAT_HOLD,
                 "longest_probe_pause": LONGEST_PROBE_PAUSE,
                 "queue_bound": QUEUE_BOUND,
+                "buckets": BUCKETS,
                 "lanes": {
                     lane.name: {
                         "interval": 1 / lane.rate if lane.rate else 0,
@@ -368,6 +372,25 @@ class Ledger:
             for state in states:
                 pipeline.zcard(self._key("rooms", state))
             return dict(zip(states, pipeline.execute(), strict=True))
+
+    def tally(self) -> dict[tuple[str, ...], float]:
+        """What has happened since the beginning, counted, each name in its parts:
+
+        `opens, SOURCE, RESULT`; `attempts, STEP, OUTCOME, REASON` (reason empty for none; outcome `lost` when a worker
+        died); `holds, LANE, EVENT`; `resends, STEP`; `seconds_from_end, STEP, BUCKET` (from the end of the room to the
+        end of the step, the bucket's upper limit, not cumulative) with the sum of seconds as BUCKET `sum`; and what
+        `add_to_tally` was given.
+        """
+        with guarded():
+            counts = self._redis.hgetall(f"{self._prefix}counts")
+        return {tuple(text(name).split("|")): float(value) for name, value in counts.items()}
+
+    def add_to_tally(self, counts: Mapping[tuple[str, ...], int]) -> None:
+        """Adds to what `tally` gives; for what is counted elsewhere and written in batches."""
+        with guarded(), self._redis.pipeline(transaction=False) as pipeline:
+            for name, value in counts.items():
+                pipeline.hincrby(f"{self._prefix}counts", "|".join(name), value)
+            pipeline.execute()
 
     def due(self) -> dict[str, tuple[int, int, datetime | None]]:
         """For each lane: unfinished steps, how many of them are overdue, and when the first is due. Two round trips."""

@@ -36,6 +36,7 @@ local function dispatch_lane(lane, room_left)
       local free_at = take_token(lane, 'dispatched')
       if free_at then wake_at(free_at) break end
       if found[1] == 'running' then
+        count('attempts', step, 'lost', '')
         note(sid, cjson.encode({step = step, attempt = tonumber(found[2]), at = now, outcome = 'lost',
           detail = 'the worker that ran it died; the lease ran out'}))
       end

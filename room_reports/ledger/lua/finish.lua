@@ -59,6 +59,8 @@ if outcome.counts then redis.call('HINCRBY', key, step .. '.tries', 1) end
 for field, value in pairs(outcome.fields) do redis.call('HSET', key, field, value) end
 if outcome.record then note(sid, outcome.record) end
 local event = judge_lane()
+count('attempts', step, outcome.state, outcome.reason or '')
+if event ~= '' then count('holds', lane, event) end
 
 if not FINAL[outcome.state] then
   set_due(sid, step, now + outcome.pause)
@@ -67,6 +69,10 @@ end
 
 redis.call('ZREM', due_key(lane), sid)
 redis.call('HSET', key, step .. '.finished', precise(now))
+if outcome.state ~= 'dead' then
+  local ended = tonumber(redis.call('HGET', key, 'ended')) or tonumber(redis.call('HGET', key, 'opened'))
+  observe('seconds_from_end', step, math.max(now - ended, 0))
+end
 if step == 'summary' then
   local steps = {'summary'}
   for _, name in ipairs(outcome.deliveries) do

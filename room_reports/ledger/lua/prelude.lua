@@ -19,6 +19,22 @@ local function lane_of(step)
   return step
 end
 
+-- What has happened is counted in the script that makes it happen, so the counts are exact whatever dies. The parts of a
+-- name are joined by '|'.
+local function count(...)
+  redis.call('HINCRBY', cfg.prefix .. 'counts', table.concat({...}, '|'), 1)
+end
+
+-- Counts a duration in its bucket (not cumulative) and adds it to the sum.
+local function observe(name, part, seconds)
+  local bucket = '+Inf'
+  for _, limit in ipairs(cfg.buckets) do
+    if seconds <= limit then bucket = tostring(limit) break end
+  end
+  count(name, part, bucket)
+  redis.call('HINCRBYFLOAT', cfg.prefix .. 'counts', name .. '|' .. part .. '|sum', string.format('%.3f', seconds))
+end
+
 local function precise(seconds) return string.format('%.6f', seconds) end
 
 local function set_due(sid, step, at)

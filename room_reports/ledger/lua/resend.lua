@@ -7,6 +7,7 @@ for _, step in ipairs(wish.steps) do
   local state = redis.call('HGET', key, step .. '.state')
   if state and FINAL[state] then
     start_series(wish.sid, step)
+    count('resends', step)
     started[#started + 1] = step
   end
 end
