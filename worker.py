@@ -8,12 +8,14 @@ import threading
 from rq.serializers import JSONSerializer
 
 from config.logs import configure
-from config.settings import Settings, load_or_exit
+from config.settings import Settings, exit_with, load_or_exit
 from room_reports import jobs
+from room_reports.addresses import private_destination_problems
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import worker_client
 from room_reports.dispatch import CALLS, QUEUE, run_dispatcher
+from room_reports.heartbeat import Heartbeat
 from room_reports.service import make_service, make_transport
 
 
@@ -21,6 +23,9 @@ def main() -> int:
     """Runs a worker until it is told to stop. Returns its exit code: 0 when every job it took was finished."""
     settings = load_or_exit()
     configure(settings)
+    problems = private_destination_problems(settings)
+    if problems:
+        exit_with(problems)
     return run(settings)
 
 
@@ -48,6 +53,7 @@ def run(settings: Settings) -> int:
     ]
     for helper in helpers:
         helper.start()
+    heartbeat = Heartbeat()
     worker = ConcurrentWorker(
         QUEUE,
         connection=connection,
@@ -57,9 +63,12 @@ def run(settings: Settings) -> int:
         longest_job=settings.step_lease * 2,
         grace=settings.shutdown_grace,
         hand_back=service.ledger.release,
+        on_turn=heartbeat.beat,
+        on_beat=lambda name, busy: service.ledger.note_worker(name, threads=settings.worker_threads, busy=busy),
     )
     all_done = worker.work()
     stopping.set()
+    heartbeat.forget()
     return 0 if all_done else 1
 
 

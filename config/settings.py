@@ -19,7 +19,7 @@ import string
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import (
@@ -582,11 +582,16 @@ def load_or_exit() -> Settings:
     try:
         return load(os.environ)
     except SettingsError as error:
-        print("room-reports cannot start: the settings need attention", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  - {problem}", file=sys.stderr)
-        print("Every setting is described in docs/settings.md", file=sys.stderr)
-        sys.exit(2)
+        exit_with(error.problems)
+
+
+def exit_with(problems: list[str]) -> NoReturn:
+    """Says on stderr what is wrong with the settings and exits with 2."""
+    print("room-reports cannot start: the settings need attention", file=sys.stderr)
+    for problem in problems:
+        print(f"  - {problem}", file=sys.stderr)
+    print("Every setting is described in docs/settings.md", file=sys.stderr)
+    sys.exit(2)
 
 
 def is_secret(field: FieldInfo) -> bool:

@@ -28,6 +28,8 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.utils import as_text
 from rq.worker import BaseWorker, WorkerStatus
 
+from room_reports.ledger import LedgerUnavailable
+
 BLOCK = 1
 """Seconds to wait for a job when there is none; the longest a stop, a heartbeat or a clearing away can be late."""
 
@@ -71,7 +73,9 @@ class ConcurrentWorker(BaseWorker):
     """Runs the jobs of one queue on `threads` threads.
 
     `calls`: the only functions a job may name, so that a planted job runs nothing; `longest_job`: seconds a job can
-    take; `hand_back`: called with the arguments of each job that is still running when the grace time ends.
+    take; `hand_back`: called with the arguments of each job that is still running when the grace time ends; `on_turn`:
+    called on every turn of the main loop, also while Redis is away and while the worker stops; `on_beat`: called with
+    the worker's name and how many threads are busy, every few seconds while Redis is there.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class ConcurrentWorker(BaseWorker):
         longest_job: float,
         grace: float,
         hand_back: Callable[..., object],
+        on_turn: Callable[[], None],
+        on_beat: Callable[[str, int], None],
         **options: Any,
     ) -> None:
         super().__init__([queue], worker_ttl=WORKER_TTL, log_job_description=False, **options)
@@ -91,6 +97,8 @@ class ConcurrentWorker(BaseWorker):
         self._longest_job = longest_job
         self._grace = grace
         self._hand_back = hand_back
+        self._on_turn = on_turn
+        self._on_beat = on_beat
         self._take_script = self.connection.register_script(TAKE)
         self._free = threading.Semaphore(threads)
         self._waiting: SimpleQueue[tuple[str, list[bytes]]] = SimpleQueue()
@@ -113,12 +121,13 @@ class ConcurrentWorker(BaseWorker):
             threading.Thread(target=self._run_jobs, name=f"job-{number}", daemon=True).start()
         registered = False
         while not self._stop_requested:
+            self._on_turn()
             try:
                 if not registered:
                     self.bootstrap(logging_level=None)
                     registered = True
                 self._take_some()
-            except redis.RedisError as error:
+            except (redis.RedisError, LedgerUnavailable) as error:
                 log.warning("worker waits for redis", error=type(error).__name__)
                 time.sleep(1)
         return self._stop(registered)
@@ -234,6 +243,7 @@ class ConcurrentWorker(BaseWorker):
                 },
             )
             pipeline.execute()
+        self._on_beat(self.name, self.busy)
         self.check_for_suspension(burst=False)
 
     def _stop(self, registered: bool) -> bool:
@@ -241,16 +251,18 @@ class ConcurrentWorker(BaseWorker):
         log.info("worker stops", running=self.busy)
         end = time.monotonic() + self._grace
         while self._running and time.monotonic() < end:
+            self._on_turn()
             time.sleep(0.05)
         late = [job for job in self._running.values() if job is not None]
         for job in late:
             log.warning("job handed back", job_id=job.id)
-            self._hand_back(*job.args)
-        if registered:
-            try:
+        try:
+            for job in late:
+                self._hand_back(*job.args)
+            if registered:
                 self._take(0)
                 self.teardown()  # type: ignore[no-untyped-call]
-            except redis.RedisError as error:
-                log.warning("worker could not say goodbye", error=type(error).__name__)
+        except (redis.RedisError, LedgerUnavailable) as error:
+            log.warning("worker could not say goodbye", error=type(error).__name__)
         log.info("worker stopped", handed_back=len(late))
         return not late

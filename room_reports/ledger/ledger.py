@@ -11,6 +11,8 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}failures:LANE   string  failures in a row
     {p}rate:…:LANE     string  the leaky buckets of a lane with a rate
     {p}rooms:STATE     zset    room SIDs by the time they were opened; `all` holds every one
+    {p}workers         set     names of workers
+    {p}worker:NAME     string  a worker's threads and how many are busy; gone half a minute after it last said so
     {p}counts          hash    what has happened, counted: names joined by `|`
     {p}chore:NAME      string  a periodic chore taken by some worker
     {p}reconciled      string  when the last reconciliation began
@@ -41,6 +43,7 @@ ATTEMPTS_KEPT = 100
 FAILURES_THAT_HOLD = 5
 LONGEST_PROBE_PAUSE = 300.0
 QUEUE_BOUND = 1000
+WORKER_GONE = 30
 BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
 """Upper limits, in seconds, of the buckets that durations are counted in."""
 
@@ -145,6 +148,7 @@ class Ledger:
     ) -> None:
         self._redis = connection
         self._prefix = prefix
+        self._queue_key = queue.list_key
         self._lanes = tuple(lane.name for lane in lanes)
         self._configuration = json.dumps(
             {
@@ -271,6 +275,13 @@ class Ledger:
         """Hands back an attempt that will not be finished here: due at once. False when it is not current any more."""
         return bool(self._run("release", room_sid, step, attempt))
 
+    def note_worker(self, name: str, *, threads: int, busy: int) -> None:
+        """A worker says that it is there and how many of its threads are busy."""
+        with guarded(), self._redis.pipeline() as pipeline:
+            pipeline.sadd(f"{self._prefix}workers", name)
+            pipeline.set(self._key("worker", name), f"{threads} {busy}", ex=WORKER_GONE)
+            pipeline.execute()
+
     # Operating
 
     def resend(self, room_sid: str, steps: Sequence[str], *, who: str) -> list[str]:
@@ -391,6 +402,21 @@ class Ledger:
             for name, value in counts.items():
                 pipeline.hincrby(f"{self._prefix}counts", "|".join(name), value)
             pipeline.execute()
+
+    def workers(self) -> dict[str, tuple[int, int]]:
+        """The workers that were there within the last half minute: name → threads, and how many of them were busy."""
+        with guarded():
+            names = [text(name) for name in self._redis.smembers(f"{self._prefix}workers")]
+            said = self._redis.mget([self._key("worker", name) for name in names]) if names else []
+            found = {name: text(value).split() for name, value in zip(names, said, strict=True) if value}
+            if gone := set(names) - set(found):
+                self._redis.srem(f"{self._prefix}workers", *gone)
+        return {name: (int(threads), int(busy)) for name, (threads, busy) in found.items()}
+
+    def queued(self) -> int:
+        """How many jobs wait in RQ's queue."""
+        with guarded():
+            return self._redis.llen(self._queue_key)
 
     def due(self) -> dict[str, tuple[int, int, datetime | None]]:
         """For each lane: unfinished steps, how many of them are overdue, and when the first is due. Two round trips."""
