@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 LONGEST_RETRY_AFTER = 3600.0
-KEEP_ALIVE = 60.0
-"""Seconds an idle connection is kept: network gear forgets idle connections without telling, after minutes."""
 
 _HEADERS = {
     "User-Agent": f"room-reports/{__version__}",
@@ -76,7 +74,8 @@ class Transport:
     """HTTP requests over kept connections, from any number of threads.
 
     Times are in seconds. `pool_size`: connections kept per host, as many as there are threads. `proxies`: as
-    `Settings.proxies`. `ca_file`: PEM file of authorities to trust beside the public ones.
+    `Settings.proxies`. `ca_file`: PEM file of authorities to trust beside the public ones. `keep_alive`: how long an
+    idle connection is kept; network gear forgets idle connections without telling, after minutes.
     """
 
     def __init__(
@@ -90,8 +89,10 @@ class Transport:
         max_bytes: int = 1_000_000,
         proxies: Mapping[str, str] | None = None,
         ca_file: str | None = None,
+        keep_alive: float = 60.0,
     ) -> None:
         self._allow_private = allow_private
+        self._keep_alive = keep_alive
         self._total_timeout = total_timeout
         self._timeouts = (connect_timeout, read_timeout)
         self._max_bytes = max_bytes
@@ -126,7 +127,7 @@ class Transport:
         request = requests.PreparedRequest()
         request.method, request.url, request.body = method, url, body
         request.headers = CaseInsensitiveDict(_HEADERS | dict(headers))
-        _current.limits = _Limits(deadline, self._timeouts[0], self._allow_private)
+        _current.limits = _Limits(deadline, self._timeouts[0], self._keep_alive, self._allow_private)
         try:
             reply = self._adapter.send(
                 request, stream=True, timeout=self._timeouts, verify=True, proxies=self._proxies.of(url)
@@ -166,12 +167,13 @@ class _Limits:
 
     deadline: float
     connect_timeout: float
+    keep_alive: float
     allow_private: bool
 
 
 class _Current(threading.local):
     # urllib3 has no way to hand values down to a connection, and a request never leaves its thread.
-    limits = _Limits(deadline=math.inf, connect_timeout=0, allow_private=False)
+    limits = _Limits(deadline=math.inf, connect_timeout=0, keep_alive=0, allow_private=False)
 
 
 _current = _Current()
@@ -290,7 +292,7 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        return super().is_connected and time.monotonic() - self._used < KEEP_ALIVE
+        return super().is_connected and time.monotonic() - self._used < _current.limits.keep_alive
 
 
 def _left(limits: _Limits) -> float:
