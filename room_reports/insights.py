@@ -94,6 +94,14 @@ class InsightsClient:
             url = self._same_host((page.get("meta") or {}).get("next_page_url"))
         raise Permanent("rejected", f"the list of rooms did not end after {PAGES_FOLLOWED} pages")
 
+    def some_account(self) -> str | None:
+        """The account of any one room, None when there is no room: one cheap request that tries the credentials.
+
+        Raises what `fetch` raises.
+        """
+        page = document_of(self._transport.get(f"{self._rooms}?PageSize=1", auth=self._credentials))
+        return next((room.get("account_sid") for room in page.get("rooms") or ()), None)
+
     def _same_host(self, url: str | None) -> str | None:
         """Credentials go to the host they are for and nowhere else, whatever a page says."""
         if url is not None and urlsplit(url)[:2] != urlsplit(self._rooms)[:2]:

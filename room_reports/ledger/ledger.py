@@ -523,6 +523,8 @@ class guarded:
 def reason_of(error: redis.RedisError) -> str:
     """One word or two for an operator; Redis's own message may quote what we sent, so it is not shown."""
     message = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in message:
+        return "certificate"
     for kind, reason in (
         (exceptions.BusyLoadingError, "loading"),
         (exceptions.AuthenticationError, "authentication"),
