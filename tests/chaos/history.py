@@ -1,0 +1,43 @@
+"""What is known after a run, as plain values."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from room_reports.ledger import Room
+from sandbox.client import SentCallback
+from sandbox.history import Exchange
+from tests.chaos.plan import Hit
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run, as plain values. `deliveries` by destination; `states`: room SIDs by the index they are in."""
+
+    sent: tuple[SentCallback, ...]
+    asked: tuple[Exchange, ...]
+    deliveries: Mapping[str, tuple[Exchange, ...]]
+    rooms: Mapping[str, Room]
+    states: Mapping[str, frozenset[str]]
+    hits: tuple[Hit, ...]
+    left: tuple[str, ...]
+    leaks: tuple[str, ...]
+    failures: tuple[str, ...]
+
+    @cached_property
+    def arrivals(self) -> dict[str, dict[str, list[Exchange]]]:
+        """What was accepted, in order of time, by destination and room."""
+        found: dict[str, dict[str, list[Exchange]]] = {name: defaultdict(list) for name in self.deliveries}
+        for name, exchanges in self.deliveries.items():
+            for exchange in sorted(exchanges, key=lambda exchange: exchange.at):
+                if exchange.accepted and exchange.room_sid:
+                    found[name][exchange.room_sid].append(exchange)
+        return found
+
+
+def is_success(callback: SentCallback) -> bool:
+    """Whether it was answered 2xx: Twilio forgets it then, and so it is a promise."""
+    return callback.status is not None and 200 <= callback.status < 300
