@@ -1,0 +1,46 @@
+# The Python that .venv is made with: 3.11 or newer.
+PYTHON ?= python3
+# What `make test` is given besides, e.g. TESTS="tests/web -x".
+TESTS ?=
+
+BIN := .venv/bin
+
+# A word for each target that is no file; a file of that name would hide it.
+.PHONY: help demo test run lint format bench chaos clean runtime dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: runtime ## rooms end at a fake Twilio; see their reports arrive in a fake Slack and at a webhook (a quarter of a minute)
+	@$(BIN)/python -m local.demo
+
+test: dev ## every test, also on Debian's redis-server where it is installed; TESTS="tests/web -k name" for some
+	@$(BIN)/python -m pytest -n 2 $(TESTS)
+
+run: runtime ## the service for real use, with the settings of .env (cp config/sample.env .env); Ctrl-C stops it
+	@$(BIN)/python -m local.run
+
+lint: dev ## ruff, its formatting, and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: dev ## put the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: dev ## how fast it is, beside what one would write otherwise: about five minutes
+	@$(BIN)/python -m bench
+
+chaos: dev ## kill everything at random and count what is lost; ROOMS=10000 SEED=7
+	@$(BIN)/python -m tests.chaos $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SEED),--seed $(SEED))
+
+clean: ## remove .venv and caches; var/, which holds the data of `make run`, stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+runtime:
+	@$(PYTHON) local/install.py requirements.txt
+
+dev: runtime
+	@$(PYTHON) local/install.py requirements-dev.txt
