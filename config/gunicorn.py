@@ -1,0 +1,79 @@
+"""gunicorn's configuration: every knob that is turned, and why. `gunicorn -c config/gunicorn.py app:app`.
+
+Reading it also checks the settings, so that the master ends with code 2 and all problems listed, instead of starting
+workers that die one after the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn ships no types
+
+from config.logs import configure
+from config.settings import load_or_exit
+
+settings = load_or_exit()
+configure(settings)
+
+
+class SharedLogger(Logger):  # type: ignore[misc]  # no types
+    """gunicorn's lines go where ours go, in the same form."""
+
+    def setup(self, cfg: object) -> None:
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            log.handlers = []
+        self.error_log.setLevel(logging.NOTSET)
+        self.error_log.propagate = True
+
+
+bind = f"0.0.0.0:{settings.port}"
+
+# Processes. Each answers its callbacks by itself; two, so that one can die or be busy.
+workers = settings.web_concurrency
+
+# Loaded once, before the processes are forked: they share its memory and start at once.
+preload_app = True
+
+# Threads, because a request is mostly waiting for Redis: a slow one holds up its thread and nothing else. This worker
+# hands a thread only whole requests, so clients that are slow or silent cost a socket each (see the module).
+worker_class = "room_reports.web.server.CollectingWorker"
+threads = 8
+
+# Sockets of each process, silent and slow clients included; below the usual limit of 1,024 open files.
+worker_connections = 900
+
+# Longer than the idle time of the usual proxies (60 s): they must be the ones to close, or a request may meet a closing
+# connection and come out as a 502.
+keepalive = 75
+
+# A process whose event loop says nothing for this long is replaced. No request takes nearly as long.
+timeout = 30
+
+# After SIGTERM: what requests under way get. They take two seconds at most.
+graceful_timeout = 10
+
+# The heartbeat file on a RAM disk where there is one: touching it must not wait, and other places may be read-only.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes a private file there
+
+# Twilio's URLs are shorter than 1,024 characters; a GET callback adds at most some 4,000.
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+
+# No header decides the scheme or the path here; the service itself counts the proxies it trusts (TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+proxy_protocol = "off"
+
+# One line per outcome comes from the service; a second one per request would double the logs and say less.
+accesslog = None
+logger_class = SharedLogger
+
+# A socket that lets whoever can open it command the server; nothing here uses it.
+control_socket_disable = True
+
+proc_name = "room-reports-web"

@@ -1,0 +1,77 @@
+"""Clients of Redis, made in one place: how long each process waits for it, and how often it tries again.
+
+`redis://`, `rediss://` (TLS) and `unix://` URLs; making a client connects to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from redis import exceptions
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.retry import Retry
+
+from config.settings import Settings
+
+WEB_CONNECT = 0.5
+WEB_ANSWER = 0.8
+"""Seconds for the web process. Twilio must hear within two that a callback was not taken, and a connection that died
+unnoticed costs one of these before a new one is tried."""
+
+WORKER_ANSWER = 15.0
+WORKER_RETRIES = 20
+"""With pauses of up to two seconds: a worker outlives half a minute without Redis inside one command."""
+
+
+def web_client(settings: Settings) -> redis.Redis:
+    """For the web process: fails fast, and tries again once, for a connection that was closed while it was idle."""
+    return _client(
+        settings,
+        socket_connect_timeout=WEB_CONNECT,
+        socket_timeout=WEB_ANSWER,
+        retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError, exceptions.TimeoutError)),
+    )
+
+
+def worker_client(settings: Settings) -> redis.Redis:
+    """For a worker: patient, for it has nothing better to do than to wait for Redis to come back."""
+    lost = (
+        exceptions.ConnectionError,
+        exceptions.TimeoutError,
+        exceptions.BusyLoadingError,
+        exceptions.ReadOnlyError,
+    )
+    client = _client(
+        settings,
+        socket_connect_timeout=5,
+        socket_timeout=WORKER_ANSWER,
+        retry=Retry(ExponentialBackoff(cap=2, base=0.1), WORKER_RETRIES, supported_errors=lost),
+        health_check_interval=30,
+    )
+    # RQ asks for this at every start, and redis-py 8.1 cannot read the answer when the socket's path has a space.
+    client.set_response_callback("CLIENT INFO", _client_info)
+    return client
+
+
+def _client(settings: Settings, **options: Any) -> redis.Redis:
+    url = settings.redis_url.get_secret_value()
+    if not url.lower().startswith("unix:"):
+        options["socket_keepalive"] = True  # a Unix socket takes no such option
+    if url.lower().startswith("rediss:") and not settings.redis_tls_verify:
+        options["ssl_cert_reqs"] = "none"
+    return redis.Redis.from_url(url, **options)
+
+
+def _client_info(answer: bytes | str, **options: object) -> dict[str, str]:
+    """`name=value` pairs; what has no name belongs to the value before it."""
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+    info: dict[str, str] = {}
+    name = ""
+    for word in text.split():
+        if "=" in word:
+            name, _, value = word.partition("=")
+            info[name] = value
+        elif name:
+            info[name] += f" {word}"
+    return info

@@ -1,0 +1,23 @@
+"""The web door's application: receives status callbacks and says how it is. The only part that knows Flask."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from config.settings import Settings
+from room_reports.ledger import Ledger
+from room_reports.web import answers
+from room_reports.web.health import health
+from room_reports.web.receiving import receiving
+from room_reports.web.tally import Tally
+
+
+def create_app(settings: Settings, ledger: Ledger) -> Flask:
+    """The WSGI application. Connects to nothing before the first request."""
+    app = Flask("room_reports", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = answers.LONGEST_BODY
+    tally = Tally()
+    answers.install(app, tally)
+    app.register_blueprint(receiving(settings, ledger, tally))
+    app.register_blueprint(health(ledger))
+    return app

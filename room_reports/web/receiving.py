@@ -1,0 +1,256 @@
+"""Receiving: `POST` and `GET /twilio/rooms`. Verify, parse, open the room in one round trip, answer.
+
+Checks run from cheap to dear, and nothing of a request is read before its signature holds but what is needed to check
+it. Whatever is refused is counted by its reason and logged, thinned out in a flood.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from flask import Blueprint, Response, g, request
+from flask.blueprints import BlueprintSetupState
+
+from config.settings import TWILIO_KEEPS, Settings
+from room_reports.callbacks import ROOM_ENDED, MalformedCallback, StatusCallback, parse, value_of
+from room_reports.ledger import Ledger, LedgerUnavailable
+from room_reports.signatures import HINTS, SignedParts, diagnose, verify
+from room_reports.web.answers import LONGEST_BODY, EmptyResponse, answer
+from room_reports.web.tally import Tally
+
+PATH = "/twilio/rooms"
+FORM = "application/x-www-form-urlencoded"
+MOST_PARAMETERS = 1000
+RETRY_AFTER = 5
+REST = 0.5
+"""Seconds in which Redis is not asked again after it let one callback wait in vain: the others get their 503 at once
+instead of queueing up behind one timeout after the other."""
+
+TAKEN = {
+    "opened": "room opened",
+    "known": "room already known",
+    "expired": "room ended too long ago: Twilio has deleted its data",
+}
+"""The log line for each answer of the ledger."""
+
+log = structlog.get_logger(__name__)
+
+Environ = Mapping[str, Any]
+
+
+class Refusal(Exception):
+    """A request that is not taken. `reason`: one of a closed set; `explain`: facts for the log, which may be dear.
+
+    `detail` is told to the sender too.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        *,
+        detail: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        explain: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+        self.headers = headers
+        self.explain = explain
+
+
+@dataclass
+class Receiver:
+    """Takes status callbacks. `hosts`: the host names it answers to, empty for any."""
+
+    ledger: Ledger
+    tally: Tally
+    account_sid: str
+    tokens: Sequence[str] = field(repr=False)
+    public_base_url: str | None
+    trusted_proxies: int
+    hosts: frozenset[str]
+    resting_until: float = 0.0
+    resting_reason: str = ""
+
+    def take(self, environ: Environ, request_id: str) -> Response:
+        """The answer to one request."""
+        try:
+            params = self.verified(environ)
+            callback = self.wanted(params)
+            if callback is None:
+                self.tally.count("ignored")
+                log.debug("status callback ignored", request_id=request_id)
+                return EmptyResponse(status=204)
+            result = self.open(callback, request_id)
+        except Refusal as refusal:
+            return self.refuse(refusal, environ, request_id)
+        self.tally.count(result)
+        log.info(TAKEN[result], room_sid=callback.room_sid, request_id=request_id)
+        return answer(200, {"result": "too old"}) if result == "expired" else EmptyResponse(status=204)
+
+    def verified(self, environ: Environ) -> dict[str, list[str]]:
+        """The parameters that Twilio signed. Raises `Refusal`."""
+        host = forwarded(environ, "HOST", self.trusted_proxies) or environ.get("HTTP_HOST", "")
+        if self.hosts and host.lower() not in self.hosts:
+            hint = "Host is not that of PUBLIC_BASE_URL: have the proxy pass it on"
+            raise Refusal(400, "host", explain=lambda: {"hint": hint})
+        is_form = environ["REQUEST_METHOD"] == "POST"
+        params = decode(read_form(environ) if is_form else environ["QUERY_STRING"])
+        signed = SignedParts(
+            url=self.signed_url(environ, host),
+            params=params if is_form else {},
+            signature=environ.get("HTTP_X_TWILIO_SIGNATURE"),
+            settings=environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS"),
+        )
+        verdict = verify(self.tokens, signed)
+        if verdict.token is None:
+            raise Refusal(403, "signature", explain=partial(self.explain, signed, environ))
+        self.tally.count(f"token {verdict.token}")
+        return params
+
+    def wanted(self, params: Mapping[str, Sequence[str]]) -> StatusCallback | None:
+        """The callback of a room that ended; None for every other event. Raises `Refusal`."""
+        try:
+            if value_of(params, "AccountSid") != self.account_sid:
+                hint = "signed with our token, but AccountSid is not TWILIO_ACCOUNT_SID"
+                raise Refusal(403, "account", explain=lambda: {"hint": hint})
+            if value_of(params, "StatusCallbackEvent") != ROOM_ENDED:
+                return None
+            return parse(params)
+        except MalformedCallback as error:
+            raise Refusal(400, "malformed", detail=error.reason) from error
+
+    def open(self, callback: StatusCallback, request_id: str) -> str:
+        """Opens the room: `opened`, `known` or `expired`. Raises `Refusal` when Redis does not take it in time."""
+        if time.monotonic() < self.resting_until:
+            raise Refusal(503, "redis", headers={"Retry-After": str(RETRY_AFTER)}, detail=self.resting_reason)
+        ended = callback.timestamp
+        try:
+            return self.ledger.open(
+                room_sid=callback.room_sid,
+                account_sid=callback.account_sid,
+                room_name=callback.room_name or "",
+                ended=ended,
+                callback=callback.to_json(),
+                request_id=request_id,
+                expired=ended is not None and datetime.now(UTC) - ended > timedelta(seconds=TWILIO_KEEPS),
+            )
+        except LedgerUnavailable as error:
+            if error.reason == "timeout":
+                self.resting_reason, self.resting_until = error.reason, time.monotonic() + REST
+            raise Refusal(503, "redis", headers={"Retry-After": str(RETRY_AFTER)}, detail=error.reason) from error
+
+    def signed_url(self, environ: Environ, host: str) -> str:
+        """The URL as Twilio has it: never decoded on the way, for the signature covers each escape."""
+        target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"]
+        if self.public_base_url is not None:
+            return f"{self.public_base_url}{target}"
+        scheme = forwarded(environ, "PROTO", self.trusted_proxies) or environ["wsgi.url_scheme"]
+        return f"{scheme}://{host}{target}"
+
+    def refuse(self, refusal: Refusal, environ: Environ, request_id: str) -> Response:
+        """Counts and logs a refusal, and answers it."""
+        body = {"error": refusal.reason}
+        if refusal.detail is not None:
+            body["detail"] = refusal.detail
+        if seen := self.tally.count(refusal.reason):
+            log.warning(
+                "status callback refused",
+                **body,
+                **refusal.explain(),
+                status=refusal.status,
+                request_id=request_id,
+                remote=environ.get("REMOTE_ADDR"),
+                so_far=seen,
+            )
+        return answer(refusal.status, body, refusal.headers)
+
+    def explain(self, signed: SignedParts, environ: Environ) -> dict[str, str]:
+        """Why a signature does not hold and what to do: for the log alone, and too dear for each request of a flood."""
+        hosts = [environ.get(f"HTTP_{name}", "") for name in ("HOST", "X_FORWARDED_HOST")]
+        cause = diagnose(self.tokens, signed, other_hosts=[host for host in hosts if host])
+        # Of the URL only the scheme: an operator's may hold a secret, a stranger's may hold anything.
+        return {"cause": cause, "hint": HINTS[cause], "scheme_seen": signed.url.partition("://")[0]}
+
+
+def receiving(settings: Settings, ledger: Ledger, tally: Tally) -> Blueprint:
+    """The route of the status callbacks."""
+    receiver = Receiver(
+        ledger=ledger,
+        tally=tally,
+        account_sid=settings.twilio_account_sid,
+        tokens=[token.get_secret_value() for token in settings.twilio_auth_token],
+        public_base_url=settings.public_base_url,
+        trusted_proxies=settings.trusted_proxies,
+        hosts=hosts_of(settings.public_base_url),
+    )
+    blueprint = Blueprint("receiving", __name__)
+
+    @blueprint.route(PATH, methods=["GET", "POST"], provide_automatic_options=False)
+    def receive() -> Response:
+        return receiver.take(request.environ, g.request_id)
+
+    @blueprint.record
+    def refuse_head(state: BlueprintSetupState) -> None:
+        # The router adds HEAD to every GET; ours has an effect, so it is not for looking.
+        for rule in state.app.url_map.iter_rules("receiving.receive"):
+            rule.methods = {"GET", "POST"}
+
+    return blueprint
+
+
+def hosts_of(base_url: str | None) -> frozenset[str]:
+    """The Host headers that a request to this URL may have: with the port, and without where it is the usual one."""
+    if base_url is None:
+        return frozenset()
+    url = urlsplit(base_url)
+    usual = 443 if url.scheme == "https" else 80
+    name = (url.hostname or "").lower()
+    name = f"[{name}]" if ":" in name else name
+    port = url.port or usual
+    return frozenset({f"{name}:{port}", name} if port == usual else {f"{name}:{port}"})
+
+
+def forwarded(environ: Environ, name: str, hops: int) -> str | None:
+    """`X-Forwarded-…` as the farthest trusted proxy wrote it; None when it did not, or when none is trusted."""
+    if not hops:
+        return None
+    values = environ.get(f"HTTP_X_FORWARDED_{name}", "").split(",")
+    return values[-hops].strip() or None if len(values) >= hops else None
+
+
+def read_form(environ: Environ) -> str:
+    """The body of a form, still encoded. Raises `Refusal`."""
+    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != FORM:
+        raise Refusal(415, "media type")
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length > LONGEST_BODY:
+        raise Refusal(413, "too large")
+    body: bytes = environ["wsgi.input"].read(length)
+    if len(body) < length:
+        raise Refusal(400, "truncated")
+    return body.decode("latin-1")
+
+
+def decode(text: str) -> dict[str, list[str]]:
+    """The parameters of a form or query, each with all its values. Raises `Refusal`."""
+    if text.count("&") >= MOST_PARAMETERS:
+        raise Refusal(413, "too many parameters")
+    try:
+        # The text has one character for each byte sent; Twilio escapes every byte outside of ASCII.
+        text.encode("ascii")
+        return parse_qs(text, keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Refusal(
+            403, "signature", explain=lambda: {"cause": "unverifiable", "hint": HINTS["unverifiable"]}
+        ) from None
