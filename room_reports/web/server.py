@@ -1,9 +1,9 @@
 """The gunicorn worker: threads that only ever see whole requests, so that slow clients cost a socket and no thread.
 
-gunicorn 27's gthread gives every new connection to a thread, which waits for its first bytes and then, without any
-limit, for the rest of the request; and it waits in its one event loop for a client that is to close. A few dozen clients
-that send a byte a second, or nothing, would take the service down. Here the event loop collects requests until they are
-whole, all within `RECEIVE` seconds; then a thread parses and answers. TLS is expected to end before gunicorn.
+gunicorn 27's gthread gives every new connection to a thread, which waits for its first bytes and then, without limit,
+for the rest of the request; and it waits in its one event loop for clients that are to close. A few dozen clients that
+send a byte a second, or nothing, would take the service down. Here the event loop collects requests until they are
+whole, each within `RECEIVE` seconds; then a thread parses and answers. TLS is expected to end before gunicorn.
 """
 
 from __future__ import annotations
