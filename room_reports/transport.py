@@ -217,15 +217,14 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 class _Socket(socket.socket):
-    """A socket none of whose waits outlasts the deadline of the request."""
+    """A socket none of whose waits outlasts the deadline of the request.
+
+    These two are all that `http.client` uses, and the timeout of the second is already one for the whole body.
+    """
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
         self._cut_wait()
         return super().recv_into(buffer, nbytes or 0, flags)
-
-    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
-        self._cut_wait()
-        return super().send(data, flags)
 
     def sendall(self, data: ReadableBuffer, flags: int = 0) -> None:
         self._cut_wait()

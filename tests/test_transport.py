@@ -6,9 +6,11 @@ import gzip
 import socket
 import ssl
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -91,6 +93,7 @@ def test_get_brings_status_headers_and_body(transport: Transport) -> None:
     assert lines[0] == f"GET {PATH} HTTP/1.1"
     assert "Authorization: Basic QUN1c2VyOnBhc3M6d29yZA==" in lines
     assert "Accept: application/json" in lines
+    assert "Accept-Encoding: identity" in lines
     assert f"Host: 127.0.0.1:{peer.port}" in lines
     assert sum(line.startswith("User-Agent: room-reports/") for line in lines) == 1
 
@@ -296,10 +299,8 @@ def test_c56_an_answer_that_is_not_http(transport: Transport) -> None:
 
 
 def test_c56_read_timeout(transports: Callable[..., Transport]) -> None:
-    released = threading.Event()
-    with Peer(lambda exchange: void(released.wait(10))) as peer:
+    with Peer(lambda exchange: exchange.drip([b"", reply(b"late")], pause=1)) as peer:
         failure = failure_of(lambda: transports(read_timeout=0.2).get(peer.url(PATH)))
-        released.set()
     assert isinstance(failure, Transient)
     assert (failure.reason, failure.detail) == ("timeout", "127.0.0.1 did not answer in time")
 
@@ -311,21 +312,22 @@ def test_c56_dns_failure(transport: Transport) -> None:
     assert failure_of(lambda: transport.get(f"http://{'a' * 64}.example{PATH}")).reason == "dns"
 
 
-def test_c56_connect_timeout(transports: Callable[..., Transport]) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        address = full.getsockname()
-        waiting = [socket.socket() for _ in range(3)]
-        for sock in waiting:
+@contextmanager
+def black_hole(address: tuple[str, int]) -> Iterator[int]:
+    """A port that takes no more connections and refuses none: its queue is full. Yields the port."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(address, backlog=0))
+        for _ in range(3):
+            sock = stack.enter_context(socket.socket())
             sock.setblocking(False)
-            sock.connect_ex(address)
-        failure = failure_of(lambda: transports(connect_timeout=0.2).get(f"http://127.0.0.1:{address[1]}{PATH}"))
-        for sock in waiting:
-            sock.close()
+            sock.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+def test_c56_connect_timeout(transports: Callable[..., Transport]) -> None:
+    with black_hole(("127.0.0.1", 0)) as port:
+        failure = failure_of(lambda: transports(connect_timeout=0.2).get(f"http://127.0.0.1:{port}{PATH}"))
     assert failure.reason == "timeout"
-
-
-def void(_: object) -> None:
-    """Drop a value, where a handler must return none."""
 
 
 def test_c57_a_trusted_certificate_is_accepted(
@@ -391,8 +393,15 @@ def test_c57_no_tls_where_it_is_promised(transport: Transport) -> None:
     assert failure.reason == "tls"
 
 
-def test_c57_a_handshake_that_never_ends(transports: Callable[..., Transport]) -> None:
+def test_c57_a_handshake_that_takes_too_long(transports: Callable[..., Transport]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def hang_up_later() -> None:
+            sock, _ = silent.accept()
+            with sock:
+                time.sleep(1)
+
+        threading.Thread(target=hang_up_later, daemon=True).start()
         url = f"https://127.0.0.1:{silent.getsockname()[1]}{PATH}"
         assert failure_of(lambda: transports(connect_timeout=0.2).get(url)).reason == "timeout"
 
@@ -487,7 +496,7 @@ def test_c60_a_reply_that_drips_ends_with_the_total_limit(
     def handler(exchange: Exchange) -> None:
         at_once, slowly = DRIPS[kind]
         exchange.send(at_once)
-        exchange.drip((slowly[at : at + 1] for at in range(len(slowly))), pause=3 / len(slowly))
+        exchange.drip((bytes([byte]) for byte in slowly), pause=3 / len(slowly))
         exchange.sock.shutdown(socket.SHUT_RDWR)
 
     tls = tls_for(authority.issue_cert("localhost")) if secure else None
@@ -499,24 +508,32 @@ def test_c60_a_reply_that_drips_ends_with_the_total_limit(
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_a_peer_that_does_not_read_ends_with_the_total_limit(
+def test_a_peer_that_reads_slowly_ends_with_the_total_limit(
     transports: Callable[..., Transport], authority: trustme.CA, ca_file: str, secure: bool
 ) -> None:
-    stop = threading.Event()
     context = tls_for(authority.issue_cert("localhost")) if secure else None
+    received = 0
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def accept_only() -> None:
+        def read_slowly() -> None:
+            nonlocal received
             sock, _ = listener.accept()
-            with context.wrap_socket(sock, server_side=True) if context else sock:
-                stop.wait(10)
+            with suppress(OSError), context.wrap_socket(sock, server_side=True) if context else sock as accepted:
+                accepted.recv(65536)
+                accepted.sendall(reply(b"x"))
+                while chunk := accepted.recv(65536):
+                    received += len(chunk)
+                    time.sleep(0.005)
 
-        threading.Thread(target=accept_only, daemon=True).start()
+        reader = threading.Thread(target=read_slowly)
+        reader.start()
         transport = transports(total_timeout=0.5, connect_timeout=5, read_timeout=5, ca_file=ca_file)
         url = f"{'https' if secure else 'http'}://localhost:{listener.getsockname()[1]}{PATH}"
+        transport.get(url)
         failure = failure_of(lambda: transport.post(url, b"x" * 30_000_000, headers={}))
-        stop.set()
+        reader.join()
     assert failure.reason == "timeout"
+    assert received < 30_000_000
 
 
 def test_the_total_limit_holds_on_a_kept_connection_too(transports: Callable[..., Transport]) -> None:
@@ -524,7 +541,7 @@ def test_the_total_limit_holds_on_a_kept_connection_too(transports: Callable[...
         if exchange.number == 0:
             exchange.send(reply(b"x"))
         else:
-            exchange.drip((reply(b"")[at : at + 1] for at in range(len(reply(b"")))), pause=0.08)
+            exchange.drip((bytes([byte]) for byte in reply(b"x")), pause=0.08)
 
     transport = transports(read_timeout=2, total_timeout=0.5)
     with Peer(handler) as peer:
@@ -636,6 +653,14 @@ def test_every_address_of_a_host_is_tried(transport: Transport, monkeypatch: pyt
         assert transport.get(peer.url(host="two.example")).status == 200
 
 
+def test_an_address_that_is_a_black_hole_leaves_time_for_the_next(
+    transports: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving_to(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    with Peer(answering(reply(b"x"))) as peer, black_hole(("127.0.0.2", peer.port)):
+        assert transports(connect_timeout=1).get(peer.url(host="two.example")).status == 200
+
+
 def test_an_http_url_goes_through_its_proxy(transports: Callable[..., Transport]) -> None:
     with Peer(answering(reply(b"from the proxy"))) as proxy:
         address = proxy.url("", host="user:pw@127.0.0.1")
@@ -677,6 +702,12 @@ def test_a_proxy_that_refuses_is_named(transports: Callable[..., Transport]) -> 
         "connection",
         "the proxy refuses to connect to destination.invalid (407)",
     )
+
+
+def test_the_total_limit_holds_through_a_proxy(transports: Callable[..., Transport]) -> None:
+    with Peer(lambda exchange: exchange.drip((bytes([byte]) for byte in reply(b"x")), pause=0.08)) as proxy:
+        transport = transports(proxies={"http": proxy.url("")}, read_timeout=2, total_timeout=0.5)
+        assert failure_of(lambda: transport.get(f"http://destination.invalid{PATH}")).reason == "timeout"
 
 
 @pytest.mark.parametrize(
