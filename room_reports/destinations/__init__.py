@@ -1,0 +1,78 @@
+"""Where reports go: what a destination is, and the kinds there are.
+
+A new kind is a module with a class like the others, its line in `KINDS`, its settings, its tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, Self
+
+from config.settings import Settings
+from room_reports.destinations.slack import SlackWebhook
+from room_reports.destinations.webhook import ReportWebhook
+from room_reports.reports import RoomReport
+from room_reports.transport import Transport
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One attempt to deliver.
+
+    `id` is the same for every attempt of one delivery and has no dot; `attempt` counts from 1; `attempted_at` is aware.
+    """
+
+    id: str
+    attempt: int
+    attempted_at: datetime
+
+
+@dataclass(frozen=True)
+class Notice:
+    """News for the operator: Twilio or a destination (`lane`) is held.
+
+    `reason` and `detail` as in `Failure`; `heals`: it is probed and goes on by itself, else an operator resumes it.
+    """
+
+    lane: str
+    reason: str
+    detail: str
+    heals: bool
+
+
+class Destination(Protocol):
+    """A place that reports go to; used from several threads at once. `rate`: messages a second, 0 without a limit."""
+
+    name: str
+    rate: float
+
+    @staticmethod
+    def rate_in(settings: Settings) -> float | None:
+        """The rate that the settings give it, None when they do not ask for this kind."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings, transport: Transport) -> Self:
+        """The destination that the settings ask for."""
+
+    def send(self, report: RoomReport, delivery: Delivery) -> None:
+        """Delivers a report. Raises `Failure` unless the other side has taken it."""
+
+    def notify(self, notice: Notice, delivery: Delivery) -> None:
+        """Tells the operator of a hold. Raises `Failure` like `send`."""
+
+
+KINDS: Mapping[str, type[Destination]] = {"slack": SlackWebhook, "webhook": ReportWebhook}
+"""Every kind, by the name of its step and lane."""
+
+
+def rates(settings: Settings) -> dict[str, float]:
+    """The destinations that the settings ask for, with the messages a second that each takes."""
+    found = {name: kind.rate_in(settings) for name, kind in KINDS.items()}
+    return {name: rate for name, rate in found.items() if rate is not None}
+
+
+def build(settings: Settings, transport: Transport) -> dict[str, Destination]:
+    """The destinations that the settings ask for, by name."""
+    return {name: KINDS[name].from_settings(settings, transport) for name in rates(settings)}

@@ -1,0 +1,84 @@
+"""A webhook of the operator's own: the report as JSON, signed as Standard Webhooks has it.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from standardwebhooks.webhooks import Webhook
+
+from config.settings import Settings
+from room_reports.reports import RoomReport
+from room_reports.transport import Transport, raise_for_status
+
+if TYPE_CHECKING:
+    from room_reports.destinations import Delivery, Notice
+
+UNAUTHORISED = (401, 403, 404)
+"""The endpoint is not deployed, or does not know our secret: someone repairs it, and it goes on by itself."""
+
+GONE = (410,)
+"""The endpoint asks to be left alone, for good."""
+
+
+class ReportWebhook:
+    """One endpoint. `secrets` (`whsec_…`, at least one): every one signs, so that a receiver can change over."""
+
+    name = "webhook"
+
+    def __init__(self, url: str, secrets: Sequence[str], *, rate: float, transport: Transport) -> None:
+        self.rate = rate
+        self._url = url
+        self._signers = [Webhook(secret) for secret in secrets]
+        self._transport = transport
+
+    @staticmethod
+    def rate_in(settings: Settings) -> float | None:
+        """`REPORT_WEBHOOK_RATE`, None without `REPORT_WEBHOOK_URL`."""
+        return settings.report_webhook_rate if settings.report_webhook_url is not None else None
+
+    @classmethod
+    def from_settings(cls, settings: Settings, transport: Transport) -> ReportWebhook:
+        """The endpoint that `REPORT_WEBHOOK_URL` and `REPORT_WEBHOOK_SECRET` describe."""
+        assert settings.report_webhook_url is not None
+        secrets = [secret.get_secret_value() for secret in settings.report_webhook_secret]
+        url = settings.report_webhook_url.get_secret_value()
+        return cls(url, secrets, rate=settings.report_webhook_rate, transport=transport)
+
+    def send(self, report: RoomReport, delivery: Delivery) -> None:
+        """Posts a report. Any 2xx means it is taken; its body does not matter."""
+        self._post(report.to_json(), delivery)
+
+    def notify(self, notice: Notice, delivery: Delivery) -> None:
+        """Posts news of a hold, as a payload of another `type`."""
+        self._post(notice_body(notice, delivery.attempted_at), delivery)
+
+    def _post(self, body: bytes, delivery: Delivery) -> None:
+        response = self._transport.post(self._url, body, headers=self._headers(body, delivery))
+        raise_for_status(response, holds=GONE, heals=UNAUTHORISED)
+
+    def _headers(self, body: bytes, delivery: Delivery) -> dict[str, str]:
+        # The library takes the clock face of whatever zone for UTC.
+        moment = delivery.attempted_at.astimezone(UTC)
+        text = body.decode()
+        return {
+            "Content-Type": "application/json",
+            "webhook-id": delivery.id,
+            "webhook-timestamp": str(int(moment.timestamp())),
+            "webhook-signature": " ".join(signer.sign(delivery.id, moment, text) for signer in self._signers),
+        }
+
+
+def notice_body(notice: Notice, moment: datetime) -> bytes:
+    """News of a hold as a Standard Webhooks payload. `moment` is aware."""
+    payload = {
+        "type": "room_reports.held",
+        "timestamp": moment.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "data": {"lane": notice.lane, "reason": notice.reason, "detail": notice.detail, "heals": notice.heals},
+    }
+    return json.dumps(payload, separators=(",", ":")).encode()

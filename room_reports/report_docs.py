@@ -1,0 +1,93 @@
+"""Writes what is documented about reports from the code: `python -m room_reports.report_docs` makes both files anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from room_reports.reports import LARGEST, RoomReport
+from room_reports.verdicts import RULES
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def schema() -> str:
+    """`docs/report.schema.json`: the JSON Schema of a report."""
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RoomReport.model_json_schema(mode="serialization"),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def guide() -> str:
+    """`docs/report.md`: every field and every verdict in a table."""
+    fields = "\n".join(_rows(RoomReport, ""))
+    verdicts = "\n".join(f"| `{rule.code}` | {rule.severity} | {rule.meaning} |" for rule in RULES)
+    return f"{_HEADING}{fields}\n{_VERDICTS}{verdicts}\n"
+
+
+def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    properties = model.model_json_schema(mode="serialization")["properties"]
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{name}"
+        inner = _model_in(field.annotation)
+        description = field.description or (inner.__doc__ if inner else None) or ""
+        first = description.split("\n\n")[0].replace("\n", " ")
+        yield f"| `{path}` | {_type_of(properties[name])} | {first} |"
+        if inner is not None:
+            many = "[]" if properties[name].get("type") == "array" else ""
+            yield from _rows(inner, f"{path}{many}.")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, alone, in a tuple or beside None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _type_of(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type_of(one) for one in schema["anyOf"])
+    if schema.get("format") == "date-time":
+        return "time"
+    return str(schema.get("type", "object"))
+
+
+_HEADING = f"""\
+# The report
+
+What is posted to `REPORT_WEBHOOK_URL` when a room has ended: JSON of at most {LARGEST // 1000} kB, signed as
+[Standard Webhooks](https://www.standardwebhooks.com) has it, checkable with [the JSON Schema](report.schema.json).
+Times are ISO 8601 in UTC. Fields may be added; ignore those you do not know.
+
+Drop repeats by the header `webhook-id`, which is the same for every attempt of one delivery: when your answer does not
+reach us, the report comes again. Answer any 2xx when you have it. 401, 403 or 404 holds your reports and tries again now
+and then; 410 holds them until an operator resumes. Two signatures come while the secret is rotated; a signature is good
+for five minutes. The order of reports is not guaranteed.
+
+When Twilio or another destination is held, a payload of type `room_reports.held` comes, with `data` of `lane` (who is
+held), `reason`, `detail` and `heals` (whether it goes on by itself).
+
+| field | type | meaning |
+|---|---|---|
+"""
+
+_VERDICTS = """
+## Verdicts
+
+A rule whose figures are missing says nothing. Slack shows notices and warnings.
+
+| code | severity | when |
+|---|---|---|
+"""
+
+
+if __name__ == "__main__":
+    (DOCS / "report.schema.json").write_text(schema(), encoding="utf-8")
+    (DOCS / "report.md").write_text(guide(), encoding="utf-8")

@@ -1,0 +1,276 @@
+"""The report of a room: callback, summary and what we derive from them, in the form of a Standard Webhooks payload.
+
+Pure. Building a report never fails for what Twilio sent: what cannot be read stays raw in `summary` and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field, SkipValidation
+
+from room_reports.callbacks import StatusCallback
+from room_reports.summaries import FIELDS, Reading, RoomSummary, clean_text, forwardable, read_summary
+from room_reports.trimming import Limits, Trimmer
+from room_reports.verdicts import Facts, Verdict, judge, people
+
+SCHEMA_VERSION = 1
+
+LARGEST = 20_000
+"""Bytes of a report. Standard Webhooks asks for payloads below some 20 kB."""
+
+# From barely shortened to what fits whatever came: 26 fields of 16 characters.
+LEVELS = (
+    Limits(characters=2000, items=100, fields=200, levels=8),
+    Limits(characters=1000, items=40, fields=100, levels=6),
+    Limits(characters=500, items=15, fields=60, levels=4),
+    Limits(characters=200, items=5, fields=40, levels=3),
+    Limits(characters=64, items=0, fields=len(FIELDS), levels=1),
+    Limits(characters=16, items=0, fields=len(FIELDS), levels=1),
+)
+
+
+class Completeness(BaseModel, frozen=True):
+    """How far the report is based on data that Twilio will not change any more."""
+
+    state: Literal["complete", "partial"] = Field(
+        description="`complete`: Twilio will add nothing. `partial`: the summary is absent or was not finished."
+    )
+    reason: str | None = Field(default=None, description="Why it is partial: `not_ready`, `timeout`, `rejected`, …")
+    missing: tuple[str, ...] = Field(
+        default=(),
+        description="`callback`, `summary`, or the fields of the summary (`summary.room_name`) without a usable value.",
+    )
+    unreadable: tuple[str, ...] = Field(
+        default=(),
+        description="Those of `missing` whose value has another type than documented; `summary` holds it as sent.",
+    )
+
+
+class Provenance(BaseModel, frozen=True):
+    """How the room came to us and how its summary was got. Times are UTC."""
+
+    source: str = Field(description="How the room came to us: `callback`, or `reconcile` when its callback never came.")
+    first_asked_at: datetime | None = Field(description="When Twilio was first asked for the summary.")
+    last_asked_at: datetime | None = Field(description="When Twilio was last asked for the summary.")
+    times_asked: int = Field(description="How often Twilio was asked.")
+
+
+class ReportedCallback(BaseModel, frozen=True):
+    """The status callback, parsed. Spellings are those of callbacks (`group-small`), not of the summary."""
+
+    event: str = Field(description="`room-ended`.")
+    timestamp: datetime | None = Field(description="When the event happened, UTC.")
+    sequence_number: int | None = Field(description="Twilio's internal number of the event; it does not order events.")
+    account_sid: str
+    room_sid: str
+    room_name: str | None
+    room_status: str | None
+    room_type: str | None
+    room_duration: int | None = Field(description="Seconds.")
+
+
+class Peak(BaseModel, frozen=True):
+    """How full the room was."""
+
+    concurrent: int | None = Field(description="`concurrent_participants`: the most at once, by Twilio's account.")
+    limit: int | None = Field(description="`max_participants`: how many the room allows.")
+    share: float | None = Field(description="`concurrent` / `limit`.")
+    max_concurrent: int | None = Field(
+        description="`max_concurrent_participants`. Twilio describes it as a limit in one place and as the peak in "
+        "another, so nothing is concluded from it."
+    )
+
+
+class Derived(BaseModel, frozen=True):
+    """What follows from callback and summary. A value is null when what it is made of is missing."""
+
+    started_at: datetime | None = Field(description="Start of the room, UTC.")
+    ended_at: datetime | None = Field(description="End of the room by the summary, else by the callback, UTC.")
+    duration_seconds: int | None = Field(description="By the summary, else by the callback, else end less start.")
+    people: int | None = Field(description="Identities, or connections where Twilio does not tell identities apart.")
+    rejoins: int | None = Field(description="Connections beyond one for each identity.")
+    participant_minutes: float | None = Field(description="Time in the room of all connections together.")
+    average_stay_seconds: float | None = Field(description="Participant time by connections.")
+    peak: Peak
+    recorded_minutes: float | None = Field(description="Recorded time of all participants together.")
+    seconds_to_report: float | None = Field(description="From the end of the room to the making of this report.")
+
+
+class Links(BaseModel, frozen=True):
+    """Where to look further."""
+
+    console: str = Field(description="The room in Twilio's Console, by the template in `CONSOLE_URL`.")
+
+
+class LeftOut(BaseModel, frozen=True):
+    """One thing that was shortened because the report was too long."""
+
+    path: str = Field(description="Where: `summary.codecs`.")
+    kind: Literal["items", "fields", "characters"]
+    count: int = Field(description="How many were left out.")
+
+
+class ReportData(BaseModel, frozen=True):
+    """Everything about one room."""
+
+    schema_version: int = Field(description=f"{SCHEMA_VERSION}. Fields may be added without a new version.")
+    room_sid: str
+    account_sid: str
+    room_name: str | None = Field(description="Text of the application: never trust it.")
+    reported_at: datetime = Field(description="When this report was made, UTC.")
+    completeness: Completeness
+    callback: ReportedCallback | None = Field(description="Null when the callback never came.")
+    summary: Annotated[dict[str, Any] | None, SkipValidation] = Field(
+        description="The room resource exactly as Twilio sent it, unknown fields and values included, but for the "
+        "query, fragment and user of URLs. Null when there is none."
+    )
+    derived: Derived
+    verdicts: tuple[Verdict, ...] = Field(description="What to notice; empty for an ordinary room.")
+    links: Links
+    provenance: Provenance
+    left_out: tuple[LeftOut, ...] = Field(description="What was shortened to stay below 20 kB; mostly empty.")
+
+
+class RoomReport(BaseModel, frozen=True):
+    """One room's report, as it is posted to a webhook."""
+
+    type: Literal["room.report"] = "room.report"
+    timestamp: datetime = Field(description="End of the room where it is known, else when the report was made, UTC.")
+    data: ReportData
+
+    def to_json(self) -> bytes:
+        """The report as UTF-8 JSON of at most `LARGEST` bytes: a longer one is shortened and says by how much."""
+        body = self.model_dump_json().encode()
+        return body if len(body) <= LARGEST else self._shortened()
+
+    def _shortened(self) -> bytes:
+        data = self.data.model_dump(mode="json")
+        body = b""
+        for limits in LEVELS:
+            trimmer = Trimmer(limits, keep=FIELDS)
+            changes = {name: trimmer.trim(name, data[name]) for name in ("room_name", "callback", "summary")}
+            left_out = tuple(
+                LeftOut(path=path, kind=kind, count=count) for (path, kind), count in trimmer.left_out.items()
+            )
+            shorter = self.data.model_copy(update={**changes, "left_out": left_out})
+            body = self.model_copy(update={"data": shorter}).model_dump_json(warnings=False).encode()
+            if len(body) <= LARGEST:
+                break
+        return body
+
+
+def build_report(
+    *,
+    room_sid: str,
+    account_sid: str,
+    room_name: str | None,
+    callback: StatusCallback | None,
+    summary: Mapping[str, Any] | None,
+    completeness: Completeness,
+    provenance: Provenance,
+    reported_at: datetime,
+    console_url: str,
+) -> RoomReport:
+    """The report of a room from all that is known of it.
+
+    `summary` is the resource as Twilio sent it; `completeness` needs its state and reason, the rest is found here;
+    `reported_at` is aware; `console_url` is a template with `{room_sid}`.
+    """
+    forwarded = None if summary is None else forwardable(summary)
+    reading = read_summary(forwarded or {})
+    complete = completeness.state == "complete"
+    facts = Facts(callback, reading, forwarded is not None, complete, completeness.reason)
+    derived = derive(callback, reading.summary, reported_at)
+    name = room_name if room_name is not None else reading.summary.room_name
+    data = ReportData(
+        schema_version=SCHEMA_VERSION,
+        room_sid=room_sid,
+        account_sid=account_sid,
+        room_name=None if name is None else clean_text(name),
+        reported_at=reported_at.astimezone(UTC),
+        completeness=Completeness(
+            state=completeness.state,
+            reason=completeness.reason,
+            missing=_missing(callback, forwarded, reading),
+            unreadable=tuple(f"summary.{field}" for field in reading.unreadable),
+        ),
+        callback=None if callback is None else _reported(callback),
+        summary=forwarded,
+        derived=derived,
+        verdicts=judge(facts),
+        links=Links(console=console_url.replace("{room_sid}", quote(room_sid, safe=""))),
+        provenance=provenance,
+        left_out=(),
+    )
+    return RoomReport(timestamp=derived.ended_at or data.reported_at, data=data)
+
+
+def _missing(callback: StatusCallback | None, forwarded: dict[str, Any] | None, reading: Reading) -> tuple[str, ...]:
+    missing = ["callback"] if callback is None else []
+    if forwarded is None:
+        return (*missing, "summary")
+    return (*missing, *(f"summary.{field}" for field in FIELDS if getattr(reading.summary, field) is None))
+
+
+def _reported(callback: StatusCallback) -> ReportedCallback:
+    return ReportedCallback(
+        event=callback.event,
+        timestamp=callback.timestamp,
+        sequence_number=callback.sequence_number,
+        account_sid=callback.account_sid,
+        room_sid=callback.room_sid,
+        room_name=callback.room_name,
+        room_status=callback.room_status,
+        room_type=callback.room_type,
+        room_duration=callback.room_duration,
+    )
+
+
+def derive(callback: StatusCallback | None, summary: RoomSummary, reported_at: datetime) -> Derived:
+    """The figures that follow from callback and summary. A negative amount is no amount."""
+    ended_at = summary.end_time or (callback.timestamp if callback else None)
+    connections, identities = _amount(summary.unique_participants), _amount(summary.unique_participant_identities)
+    stayed, recorded = _amount(summary.total_participant_duration_sec), _amount(summary.total_recording_duration_sec)
+    return Derived(
+        started_at=summary.create_time,
+        ended_at=ended_at,
+        duration_seconds=_duration(callback, summary, ended_at),
+        people=_amount(people(summary)),
+        rejoins=None if connections is None or identities is None else _amount(connections - identities),
+        participant_minutes=_minutes(stayed),
+        average_stay_seconds=round(stayed / connections, 1) if stayed is not None and connections else None,
+        peak=_peak(summary),
+        recorded_minutes=_minutes(recorded),
+        seconds_to_report=max((reported_at - ended_at).total_seconds(), 0.0) if ended_at else None,
+    )
+
+
+def _amount(value: int | None) -> int | None:
+    return value if value is not None and value >= 0 else None
+
+
+def _minutes(seconds: int | None) -> float | None:
+    return None if seconds is None else round(seconds / 60, 2)
+
+
+def _duration(callback: StatusCallback | None, summary: RoomSummary, ended_at: datetime | None) -> int | None:
+    for duration in (summary.duration_sec, callback.room_duration if callback else None):
+        if _amount(duration) is not None:
+            return duration
+    if summary.create_time is None or ended_at is None:
+        return None
+    return _amount(round((ended_at - summary.create_time).total_seconds()))
+
+
+def _peak(summary: RoomSummary) -> Peak:
+    concurrent, limit = _amount(summary.concurrent_participants), _amount(summary.max_participants)
+    return Peak(
+        concurrent=concurrent,
+        limit=limit,
+        share=round(concurrent / limit, 3) if concurrent is not None and limit else None,
+        max_concurrent=_amount(summary.max_concurrent_participants),
+    )

@@ -1,0 +1,199 @@
+"""What an operator should notice about a room: named rules over the callback, the summary and what follows from them.
+
+A rule that needs a figure says nothing when the figure is missing, and none reads a nought out of a summary that Twilio
+had not completed: a verdict is either right or absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from room_reports.callbacks import StatusCallback
+from room_reports.summaries import Reading, RoomSummary, unfamiliar
+
+Severity = Literal["info", "notice", "warning"]
+
+DURATION_SLACK = 5
+"""Seconds by which the two accounts of a room's duration may differ: both round, and not at the same moment."""
+
+END_SLACK = 60
+"""Seconds by which the two accounts of a room's end may differ."""
+
+
+class Verdict(BaseModel, frozen=True):
+    """One line that says what an operator should notice about the room."""
+
+    code: str = Field(description="Stable name of the rule.")
+    severity: Severity = Field(
+        description="`info`: for the record; `notice`: worth a look; `warning`: something is likely wrong."
+    )
+    text: str = Field(description="One sentence for people. It holds no text of the application, such as names.")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules judge by. `complete`: Twilio will add nothing more to the summary."""
+
+    callback: StatusCallback | None
+    reading: Reading
+    has_summary: bool
+    complete: bool
+    reason: str | None
+
+    @property
+    def summary(self) -> RoomSummary:
+        """The summary, typed; without any value when there is none."""
+        return self.reading.summary
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: the sentence it has to say about a room, or None. `meaning` is for the documentation."""
+
+    code: str
+    severity: Severity
+    meaning: str
+    judge: Callable[[Facts], str | None]
+
+
+def judge(facts: Facts) -> tuple[Verdict, ...]:
+    """Every verdict on a room, in the order of `RULES`."""
+    found = ((rule, rule.judge(facts)) for rule in RULES)
+    return tuple(Verdict(code=rule.code, severity=rule.severity, text=text) for rule, text in found if text)
+
+
+def people(summary: RoomSummary) -> int | None:
+    """How many people came: identities, or connections where Twilio does not tell them apart."""
+    count = summary.unique_participant_identities
+    return summary.unique_participants if count is None else count
+
+
+def _data_incomplete(facts: Facts) -> str | None:
+    if facts.complete:
+        return None
+    why = _WHY_INCOMPLETE.get(facts.reason or "", "Twilio could not be reached")
+    known = "what it had so far is shown" if facts.has_summary else "only the callback is known"
+    return f"Incomplete data: {why}; {known}."
+
+
+_WHY_INCOMPLETE = {
+    "not_ready": "Twilio had not completed the summary in time",
+    "gone": "Twilio no longer has the summary",
+    "unauthorized": "Twilio refused the credentials",
+    "rejected": "Twilio refused the request",
+    "rate_limited": "Twilio kept asking us to slow down",
+    "wrong_room": "Twilio answered about another room",
+    "bad_body": "Twilio's answers were not readable",
+    "internal": "this service failed, see its log",
+}
+
+
+def _nobody_came(facts: Facts) -> str | None:
+    return "Nobody came." if facts.complete and people(facts.summary) == 0 else None
+
+
+def _single_participant(facts: Facts) -> str | None:
+    return "Only one person came." if facts.complete and people(facts.summary) == 1 else None
+
+
+def _at_capacity(facts: Facts) -> str | None:
+    peak, limit = facts.summary.concurrent_participants, facts.summary.max_participants
+    if peak is None or limit is None or not 0 < limit <= peak:
+        return None
+    return f"The room was full: {peak} at once, {limit} allowed."
+
+
+def _nothing_recorded(facts: Facts) -> str | None:
+    summary = facts.summary
+    if not facts.complete or not summary.recording_enabled or people(summary) == 0:
+        return None
+    return "Recording was on, but nothing was recorded." if summary.total_recording_duration_sec == 0 else None
+
+
+def _ended_by_timeout(facts: Facts) -> str | None:
+    return "Nobody closed the room: it ended by timeout." if facts.summary.end_reason == "timeout" else None
+
+
+def _sources_disagree(facts: Facts) -> str | None:
+    if facts.callback is None:
+        return None
+    found = list(_disagreements(facts.callback, facts.summary))
+    return f"Callback and summary disagree on {', '.join(found)}." if found else None
+
+
+def _disagreements(callback: StatusCallback, summary: RoomSummary) -> Iterator[str]:
+    if _differ(callback.room_name, summary.room_name):
+        yield "the name"
+    if _differ(_spelling(callback.room_status), _spelling(summary.room_status)):
+        yield "the status"
+    if _differ(_spelling(callback.room_type), _spelling(summary.room_type)):
+        yield "the type"
+    ours, theirs = callback.room_duration, summary.duration_sec
+    if ours is not None and theirs is not None and abs(ours - theirs) > DURATION_SLACK:
+        yield f"the duration ({ours} s against {theirs} s)"
+    if callback.timestamp is not None and summary.end_time is not None:
+        apart = abs((callback.timestamp - summary.end_time).total_seconds())
+        if apart > END_SLACK:
+            yield f"the end ({apart:.0f} s apart)"
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    return bool(one) and bool(other) and one != other
+
+
+def _spelling(value: str | None) -> str | None:
+    """Callbacks write `group-small` where the summary writes `group_small`."""
+    return value.lower().replace("-", "_") if value else None
+
+
+def _end_before_start(facts: Facts) -> str | None:
+    summary = facts.summary
+    if summary.duration_sec is not None and summary.duration_sec < 0:
+        return "The duration is negative."
+    if summary.create_time is None or summary.end_time is None or summary.create_time <= summary.end_time:
+        return None
+    return "The room ends before it starts."
+
+
+def _no_duration(facts: Facts) -> str | None:
+    return "The room lasted no time at all." if facts.summary.duration_sec == 0 else None
+
+
+def _unreadable_data(facts: Facts) -> str | None:
+    if not facts.reading.unreadable:
+        return None
+    return f"Not readable, so left out of the figures: {', '.join(facts.reading.unreadable)}."
+
+
+def _unfamiliar_data(facts: Facts) -> str | None:
+    names = [name if len(name) <= 40 else f"{name[:39]}…" for name in unfamiliar(facts.summary)]
+    if not names:
+        return None
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"Twilio sent what its documentation does not list: {', '.join(names[:5])}{more}."
+
+
+RULES = (
+    Rule("data_incomplete", "warning", "The summary was not complete when the report was made.", _data_incomplete),
+    Rule("nobody_came", "warning", "The room ended without anybody having joined.", _nobody_came),
+    Rule("single_participant", "notice", "One person came and nobody else.", _single_participant),
+    Rule("at_capacity", "warning", "As many people at once as the room allows.", _at_capacity),
+    Rule("nothing_recorded", "warning", "Recording was enabled, people came, no second was kept.", _nothing_recorded),
+    Rule("ended_by_timeout", "info", "The room was not closed, it ran out.", _ended_by_timeout),
+    Rule(
+        "sources_disagree",
+        "warning",
+        "Callback and summary differ in name, status or type, "
+        f"by more than {DURATION_SLACK} s in duration, or by more than {END_SLACK} s in the end.",
+        _sources_disagree,
+    ),
+    Rule("end_before_start", "warning", "The end is before the start, or the duration negative.", _end_before_start),
+    Rule("no_duration", "notice", "The duration is 0.", _no_duration),
+    Rule("unreadable_data", "warning", "Fields hold a type they should not; `summary` has them raw.", _unreadable_data),
+    Rule("unfamiliar_data", "info", "Fields or values that Twilio does not document.", _unfamiliar_data),
+)
+"""Every rule, in the order in which verdicts are shown."""
