@@ -1,0 +1,380 @@
+"""The way of a room through its steps: real HTTP to the sandbox, a real ledger, the jobs run one after another.
+
+Names carry the number of the row of the fault list they prove, `c51` and so on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+import redis
+
+from config.settings import load
+from room_reports import jobs
+from room_reports.dispatch import queue_entry
+from room_reports.ledger import Room
+from room_reports.service import make_service, make_transport
+from sandbox import answers
+from sandbox.answers import Answer
+from sandbox.client import Sandbox
+from sandbox.options import ACCOUNT_SID
+from sandbox.summaries import room_sid
+from tests.support.processes import settings_for
+
+SID = room_sid(1, 1)
+WAITS = {
+    "SUMMARY_WAITS": "0.05,0.1",
+    "DELIVERY_WAITS": "0.05,0.1",
+    "DISPATCH_EVERY": "0.05",
+    "SLACK_RATE": "0",
+    "HTTP_CONNECT_TIMEOUT": "0.5",
+    "HTTP_READ_TIMEOUT": "0.4",
+    "HTTP_TOTAL_TIMEOUT": "0.8",
+    "SHUTDOWN_GRACE": "1",
+    "STEP_LEASE": "5",
+}
+
+
+class Driver:
+    """Runs the jobs of one service in this thread, in the order in which they are queued."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        settings = load(environment)
+        self.connection = redis.Redis.from_url(settings.redis_url.get_secret_value())
+        self.transport = make_transport(settings)
+        self.service = make_service(settings, self.connection, self.transport)
+        self.ledger = self.service.ledger
+        jobs.use(self.service)
+
+    def open(self, sid: str = SID, *, ended_ago: timedelta = timedelta(0), name: str = "daily") -> None:
+        ended = datetime.now(UTC) - ended_ago
+        self.ledger.open(
+            room_sid=sid, account_sid=ACCOUNT_SID, room_name=name, ended=ended, callback="", request_id="request-1"
+        )
+
+    def run_queued(self) -> int:
+        """Runs what is queued now. Returns how many jobs that were."""
+        ran = 0
+        while popped := self.connection.lpop(queue_entry().list_key):
+            assert isinstance(popped, bytes)
+            sid, step, attempt = popped.decode().rsplit("-", 2)
+            jobs.run(sid, step, int(attempt))
+            ran += 1
+        return ran
+
+    def drive(self, until: Callable[[], object], *, seconds: float = 10) -> None:
+        """Dispatches and runs until `until` answers truly."""
+        end = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < end, f"not within {seconds} s: {self.room()}"
+            self.ledger.dispatch()
+            if not self.run_queued():
+                time.sleep(0.01)
+
+    def room(self, sid: str = SID) -> Room:
+        room = self.ledger.room(sid)
+        assert room is not None
+        return room
+
+    def finish(self, sid: str = SID) -> Room:
+        """Drives until the room is finished."""
+        self.drive(lambda: self.room(sid).state != "open")
+        return self.room(sid)
+
+    def outcomes(self, step: str, sid: str = SID) -> list[tuple[str, str | None]]:
+        """Outcome and reason of every attempt of a step."""
+        return [(one["outcome"], one["reason"]) for one in self.room(sid).attempts if one["step"] == step]
+
+
+@pytest.fixture
+def environment(redis_url: str, sandbox: Sandbox) -> dict[str, str]:
+    return settings_for(redis_url) | sandbox.environment() | WAITS
+
+
+@pytest.fixture
+def driver(environment: dict[str, str]) -> Iterator[Driver]:
+    driver = Driver(environment)
+    yield driver
+    driver.transport.close()
+    driver.connection.close()
+
+
+def driver_with(environment: dict[str, str], **variables: str) -> Driver:
+    return Driver(environment | variables)
+
+
+class TestSummary:
+    def test_complete_summary_is_delivered_everywhere_once(self, driver: Driver, sandbox: Sandbox) -> None:
+        driver.open()
+        room = driver.finish()
+        assert room.state == "delivered"
+        assert len(sandbox.slack.accepted()) == len(sandbox.receiver.accepted()) == 1
+        assert room.asked == 1
+
+    def test_c51_404_is_waited_for(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.script(answers.not_found().repeated(3), key=SID)
+        driver.open()
+        assert driver.finish().state == "delivered"
+        assert driver.outcomes("summary") == [("waiting", "not_ready")] * 3 + [("complete", None)]
+        assert len(sandbox.receiver.accepted()) == 1
+
+    def test_c51_pauses_follow_the_waits(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.script(answers.not_found().repeated(3), key=SID)
+        driver.open()
+        driver.finish()
+        times = sandbox.twilio.times(SID)
+        pauses = [later - first for first, later in pairwise(times)]
+        for pause, wait in zip(pauses, (0.05, 0.1, 0.1), strict=True):
+            assert pause >= wait
+
+    @pytest.mark.parametrize(
+        "answer", [answers.in_progress(), answers.in_progress("in-progress"), answers.not_started()], ids=str
+    )
+    def test_c53_unfinished_summary_is_waited_for(self, driver: Driver, sandbox: Sandbox, answer: Answer) -> None:
+        sandbox.twilio.script(answer.repeated(2), key=SID)
+        driver.open()
+        assert driver.finish().state == "delivered"
+        assert driver.outcomes("summary") == [("waiting", "not_ready")] * 2 + [("complete", None)]
+
+    def test_c53_timeout_is_reported_as_partial(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.script(answers.timed_out().forever(), key=SID)
+        driver.open()
+        room = driver.finish()
+        assert room.state == "partial"
+        [report] = sandbox.receiver.reports(SID)
+        assert report["data"]["completeness"]["state"] == "partial"
+        assert report["data"]["summary"]["processing_state"] == "timeout"
+        assert room.asked == 1
+
+    @pytest.mark.parametrize(("answer", "known"), [(answers.in_progress(), True), (answers.not_found(), False)])
+    def test_c53_deadline_sends_what_is_known(
+        self, environment: dict[str, str], sandbox: Sandbox, answer: Answer, known: bool
+    ) -> None:
+        driver = driver_with(environment, SUMMARY_DEADLINE="0.4")
+        sandbox.twilio.script(answer.forever(), key=SID)
+        driver.open()
+        assert driver.finish().state == "partial"
+        [report] = sandbox.receiver.reports(SID)
+        assert report["data"]["completeness"]["state"] == "partial"
+        assert (report["data"]["summary"] is not None) == known
+        assert len(sandbox.slack.accepted()) == 1
+
+    @pytest.mark.parametrize("refuse", [answers.unauthorized(), answers.forbidden()], ids=["401", "403"])
+    def test_c54_refused_credentials_hold_twilio_and_heal(
+        self, driver: Driver, sandbox: Sandbox, refuse: Answer
+    ) -> None:
+        sandbox.twilio.always(refuse)
+        sids = [room_sid(1, number) for number in range(5)]
+        for sid in sids:
+            driver.open(sid)
+        driver.run_queued()
+        asked = sandbox.twilio.counts()["requests"]
+        assert asked == 1, "the first refusal must keep the other rooms from asking"
+        [hold] = driver.ledger.holds()
+        assert (hold.lane, hold.reason) == ("twilio", "unauthorized")
+        sandbox.twilio.normal()
+        driver.drive(lambda: driver.ledger.counts()["delivered"] == len(sids))
+        assert driver.ledger.holds() == []
+
+    def test_c54_operators_are_told_once(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.reject_credentials()
+        for number in range(3):
+            driver.open(room_sid(1, number))
+        driver.drive(lambda: sandbox.twilio.counts()["requests"] >= 3)
+        told = [exchange for exchange in sandbox.receiver.history() if "room.report" not in exchange.body]
+        assert len(told) == 1
+        assert "twilio" in told[0].body
+
+    @pytest.mark.parametrize("value", answers.RETRY_AFTERS)
+    def test_c55_too_many_requests_in_every_form(self, driver: Driver, sandbox: Sandbox, value: str | None) -> None:
+        sandbox.twilio.script(answers.too_many(value), key=SID)
+        driver.open()
+        driver.run_queued()
+        assert driver.outcomes("summary") == [("waiting", "rate_limited")]
+        step = driver.room().steps[0]
+        assert step.due is not None
+        assert timedelta(0) < step.due - datetime.now(UTC) <= timedelta(hours=1, seconds=1)
+
+    @pytest.mark.parametrize(
+        ("answer", "reason"),
+        [
+            (answers.status(500), "server_error"),
+            (answers.status(502), "server_error"),
+            (answers.status(503), "server_error"),
+            (answers.status(504), "server_error"),
+            (answers.reset(), "connection"),
+            (answers.hang(), "timeout"),
+            (answers.html(200), "bad_body"),
+            (answers.truncated_json(), "bad_body"),
+            (answers.wrong_content(), "bad_body"),
+            (answers.cut(), "truncated"),
+            (answers.drip_headers(), "timeout"),
+            (answers.drip_body(), "timeout"),
+            (answers.endless(), "too_large"),
+            (answers.huge(), "too_large"),
+            (answers.bomb(), "too_large"),
+            (answers.wrong_room(), "wrong_room"),
+            (answers.wrong_account(), "wrong_room"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_c56_c60_transient_failure_is_tried_again(
+        self, driver: Driver, sandbox: Sandbox, answer: Answer, reason: str
+    ) -> None:
+        sandbox.twilio.script(answer, key=SID)
+        driver.open()
+        assert driver.finish().state == "delivered"
+        assert driver.outcomes("summary") == [("waiting", reason), ("complete", None)]
+        assert len(sandbox.receiver.accepted()) == 1
+
+    def test_c58_redirect_is_not_followed(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.script(answers.redirect("http://169.254.169.254/latest/meta-data"), key=SID)
+        driver.open()
+        assert driver.finish().state == "partial"
+        assert driver.outcomes("summary") == [("partial", "redirect")]
+
+    def test_c62_unknown_values_pass_through(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.add_room(SID, room_type="hologram", brand_new_field={"deep": [1]}, duration_sec=0)
+        driver.open()
+        driver.finish()
+        [report] = sandbox.receiver.reports(SID)
+        summary = report["data"]["summary"]
+        assert (summary["room_type"], summary["brand_new_field"], summary["duration_sec"]) == (
+            "hologram",
+            {"deep": [1]},
+            0,
+        )
+
+    def test_c66_data_that_is_gone_expires_the_room(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.script(answers.not_found().forever(), key=SID)
+        driver.open(ended_ago=timedelta(days=7, minutes=1))
+        assert driver.finish().state == "expired"
+        assert sandbox.receiver.counts()["requests"] == sandbox.slack.counts()["requests"] == 0
+
+    def test_twilio_down_for_long_costs_no_room_its_summary(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.twilio.always(answers.status(503))
+        sids = [room_sid(1, number) for number in range(20)]
+        for sid in sids:
+            driver.open(sid)
+        driver.drive(lambda: driver.ledger.holds())
+        sandbox.twilio.normal()
+        driver.drive(lambda: driver.ledger.counts()["delivered"] == len(sids))
+
+
+class TestDelivery:
+    def test_d80_failing_destination_delays_and_repeats_no_other(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.slack.script(answers.status(503).repeated(3))
+        driver.open()
+        assert driver.finish().state == "delivered"
+        assert sandbox.receiver.counts()["requests"] == 1
+        assert driver.outcomes("slack") == [("waiting", "server_error")] * 3 + [("delivered", None)]
+
+    def test_d69_retry_after_holds_the_whole_channel_and_nothing_else(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.slack.script(answers.too_many("1"))
+        sids = [room_sid(1, number) for number in range(4)]
+        for sid in sids:
+            driver.open(sid)
+        driver.run_queued()
+        assert sandbox.slack.counts()["requests"] == 1
+        assert sandbox.receiver.counts()["accepted"] == 4
+        driver.drive(lambda: driver.ledger.counts()["delivered"] == 4)
+        first, second = sandbox.slack.history()[0].at, sandbox.slack.history()[1].at
+        assert second - first >= 1
+
+    @pytest.mark.parametrize("status", [403, 404, 410])
+    def test_d71_gone_channel_is_held_and_told_elsewhere(self, driver: Driver, sandbox: Sandbox, status: int) -> None:
+        sandbox.slack.always(answers.status(status))
+        for number in range(3):
+            driver.open(room_sid(1, number))
+        driver.run_queued()
+        assert sandbox.slack.counts()["requests"] == 1
+        [hold] = driver.ledger.holds()
+        assert (hold.lane, hold.until) == ("slack", None)
+        assert driver.ledger.due()["slack"][0] == 3
+        assert sum("room.report" not in exchange.body for exchange in sandbox.receiver.history()) == 1
+        sandbox.slack.normal()
+        assert driver.ledger.dispatch()[0] == 0
+        driver.ledger.resume("slack")
+        driver.drive(lambda: driver.ledger.counts()["delivered"] == 3)
+
+    @pytest.mark.parametrize("status", [302, 400, 405, 422])
+    def test_d73_other_refusals_are_dead_letters_at_once(self, driver: Driver, sandbox: Sandbox, status: int) -> None:
+        sandbox.receiver.script(answers.status(status))
+        driver.open()
+        assert driver.finish().state == "dead"
+        assert len(driver.outcomes("webhook")) == 1
+        assert len(sandbox.slack.accepted()) == 1
+
+    def test_d74_timeout_after_acceptance_repeats_under_the_same_id(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.receiver.script(answers.accept_and_reset())
+        driver.open()
+        assert driver.finish().state == "delivered"
+        ids = [exchange.message_id for exchange in sandbox.receiver.history()]
+        assert len(ids) == 2 and len(set(ids)) == 1
+        stamps = [exchange.headers["webhook-timestamp"] for exchange in sandbox.receiver.history()]
+        assert all(exchange.verified for exchange in sandbox.receiver.history()), stamps
+
+    @pytest.mark.parametrize("status", [200, 201, 204, 299])
+    def test_d75_every_2xx_of_the_webhook_is_success(self, driver: Driver, sandbox: Sandbox, status: int) -> None:
+        sandbox.receiver.script(answers.status(status))
+        driver.open()
+        assert driver.finish().state == "delivered"
+        assert sandbox.receiver.counts()["requests"] == 1
+
+    def test_d77_receiver_that_comes_back_gets_its_backlog(self, driver: Driver, sandbox: Sandbox) -> None:
+        sandbox.receiver.always(answers.status(500))
+        sids = [room_sid(1, number) for number in range(10)]
+        for sid in sids:
+            driver.open(sid)
+        driver.drive(lambda: driver.ledger.holds() and len(sandbox.slack.accepted()) >= 10)
+        sandbox.receiver.normal()
+        driver.drive(lambda: driver.ledger.counts()["delivered"] == 10)
+        assert {exchange.message_id for exchange in sandbox.receiver.accepted()} == {
+            f"msg_{sid}_webhook_1" for sid in sids
+        }
+
+    def test_delivery_past_its_deadline_is_a_dead_letter(self, environment: dict[str, str], sandbox: Sandbox) -> None:
+        driver = driver_with(environment, DELIVERY_DEADLINE="0.3")
+        sandbox.receiver.always(answers.status(500))
+        driver.open()
+        assert driver.finish().state == "dead"
+        assert driver.outcomes("webhook")[-1] == ("dead", "server_error")
+
+    def test_resend_is_a_new_delivery_with_an_id_of_its_own(self, driver: Driver, sandbox: Sandbox) -> None:
+        driver.open()
+        driver.finish()
+        driver.ledger.resend(SID, ["webhook"], who="operator")
+        driver.finish()
+        ids = [exchange.message_id for exchange in sandbox.receiver.accepted()]
+        assert ids == [f"msg_{SID}_webhook_1", f"msg_{SID}_webhook_2"]
+        assert sandbox.slack.counts()["requests"] == 1
+
+    def test_destination_taken_out_of_the_settings_keeps_its_backlog(
+        self, environment: dict[str, str], sandbox: Sandbox
+    ) -> None:
+        driver = Driver(environment)
+        driver.open()
+        driver.drive(lambda: len(driver.room().steps) == 3)
+        assert driver.finish().state == "delivered"
+        driver.ledger.resend(SID, ["slack"], who="operator")
+        without = driver_with(environment, SLACK_WEBHOOK_URL="")
+        without.run_queued()
+        assert [(hold.lane, hold.reason) for hold in without.ledger.holds()] == [("slack", "not_configured")]
+        again = Driver(environment)
+        again.ledger.resume("slack")
+        assert again.finish().state == "delivered"
+        assert len(sandbox.slack.accepted()) == 2
+
+
+def test_secrets_stay_out_of_the_ledger_and_the_queue(driver: Driver, environment: dict[str, str]) -> None:
+    driver.open()
+    driver.finish()
+    secrets = load(environment).secrets
+    for key in driver.connection.scan_iter():
+        dumped = driver.connection.dump(key) or b""
+        for secret in secrets:
+            assert secret.encode() not in dumped, key
