@@ -13,7 +13,7 @@ from room_reports import jobs
 from room_reports.addresses import private_destination_problems
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
-from room_reports.connection import worker_client
+from room_reports.connection import loop_client, worker_client
 from room_reports.dispatch import CALLS, QUEUE, run_dispatcher
 from room_reports.heartbeat import Heartbeat
 from room_reports.service import make_service, make_transport
@@ -31,8 +31,7 @@ def main() -> int:
 
 def run(settings: Settings) -> int:
     """Runs a worker with these settings."""
-    connection = worker_client(settings)
-    service = make_service(settings, connection, make_transport(settings))
+    service = make_service(settings, worker_client(settings), make_transport(settings))
     jobs.use(service)
     stopping = threading.Event()
     helpers = [
@@ -56,13 +55,13 @@ def run(settings: Settings) -> int:
     heartbeat = Heartbeat()
     worker = ConcurrentWorker(
         QUEUE,
-        connection=connection,
+        connection=loop_client(settings),
         serializer=JSONSerializer,
         threads=settings.worker_threads,
         calls=CALLS.values(),
         longest_job=settings.step_lease * 2,
         grace=settings.shutdown_grace,
-        hand_back=service.ledger.release,
+        hand_back=jobs.hand_back,
         on_turn=heartbeat.beat,
         on_beat=lambda name, busy: service.ledger.note_worker(name, threads=settings.worker_threads, busy=busy),
     )

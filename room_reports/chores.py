@@ -32,6 +32,8 @@ def run_chores(ledger: Ledger, insights: InsightsClient, *, reconcile_every: flo
                 reconcile_once(ledger, insights, every=reconcile_every)
         except LedgerUnavailable as error:
             log.debug("chores wait for redis", reason=error.reason)
+        except Exception:
+            log.exception("a chore failed; it is done again")
         stopping.wait(min(LOOK_EVERY, reconcile_every or LOOK_EVERY))
 
 

@@ -16,18 +16,23 @@ import signal
 import threading
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Collection
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
+from uuid import uuid4
 
 import redis
 import structlog
+from rq import worker_registration
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.utils import as_text
 from rq.worker import BaseWorker, WorkerStatus
 
+from room_reports import faults
+from room_reports.faults import Point
 from room_reports.ledger import LedgerUnavailable
 
 BLOCK = 1
@@ -35,15 +40,18 @@ BLOCK = 1
 
 HEARTBEAT = 5.0
 WORKER_TTL = 30
+FAILURE_KEPT = 7 * 24 * 3600
 JOB_KEPT = 24 * 3600
 """Seconds that a job hash outlives a worker that died with it, for `rq info`."""
 
 TAKE = """
--- KEYS: queue list, started registry. ARGV: job key prefix, worker name, now as RQ writes it, now + how long a job may
--- run, seconds a job hash is kept, how many to take, how many finished, the finished, ids that were popped already.
+-- KEYS: queue list, started registry. ARGV: job key prefix, worker name, now as RQ writes it, seconds a job may run,
+-- seconds a job hash is kept, how many to take, how many finished, the finished, ids that were popped already.
 local queue, started = KEYS[1], KEYS[2]
-local prefix, worker, stamp, score, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local prefix, worker, stamp, longest, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local count, finished = tonumber(ARGV[6]), tonumber(ARGV[7])
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', started, '-inf', now)
 for i = 8, 7 + finished do
   redis.call('ZREM', started, ARGV[i] .. ':' .. worker)
   redis.call('DEL', prefix .. ARGV[i])
@@ -59,7 +67,7 @@ for _, id in ipairs(ids) do
   if #job > 0 then
     redis.call('HSET', prefix .. id, 'status', 'started', 'started_at', stamp, 'worker_name', worker)
     redis.call('EXPIRE', prefix .. id, kept)
-    redis.call('ZADD', started, score, id .. ':' .. worker)
+    redis.call('ZADD', started, now + longest, id .. ':' .. worker)
     taken[#taken + 1] = {id, job}
   end
 end
@@ -100,11 +108,18 @@ class ConcurrentWorker(BaseWorker):
         self._on_turn = on_turn
         self._on_beat = on_beat
         self._take_script = self.connection.register_script(TAKE)
+        self._started = StartedJobRegistry(queue=self.queues[0])
+        self._failed = FailedJobRegistry(queue=self.queues[0])
         self._free = threading.Semaphore(threads)
         self._waiting: SimpleQueue[tuple[str, list[bytes]]] = SimpleQueue()
         self._running: dict[str, Job | None] = {}
         self._done: SimpleQueue[str] = SimpleQueue()
         self._next_heartbeat = 0.0
+
+    @property
+    def connection_timeout(self) -> int:
+        """Seconds that RQ insists a command may take: longer than we wait for a job."""
+        return BLOCK + 4
 
     @property
     def busy(self) -> int:
@@ -124,6 +139,7 @@ class ConcurrentWorker(BaseWorker):
             self._on_turn()
             try:
                 if not registered:
+                    self.name = uuid4().hex  # a birth that Redis cut short blocks its name
                     self.bootstrap(logging_level=None)
                     registered = True
                 self._take_some()
@@ -151,6 +167,7 @@ class ConcurrentWorker(BaseWorker):
             taken = self._take(slots)
             if not taken and not self._stop_requested:
                 popped = self.connection.blpop([self.queues[0].key], timeout=BLOCK)
+                faults.reach(Point.JOB_POPPED)
                 taken = self._take(slots, as_text(popped[1])) if popped else []
         finally:
             for _ in range(slots - len(taken)):
@@ -176,22 +193,14 @@ class ConcurrentWorker(BaseWorker):
         finished = []
         while not self._done.empty():
             finished.append(self._done.get())
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(now))
-        entries = self._take_script(
-            keys=[self.queues[0].key, StartedJobRegistry(queue=self.queues[0]).key],
-            args=[
-                Job.redis_job_namespace_prefix,
-                self.name,
-                stamp,
-                now + self._longest_job,
-                JOB_KEPT,
-                count,
-                len(finished),
-                *finished,
-                *popped,
-            ],
-        )
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+        what = (Job.redis_job_namespace_prefix, self.name, stamp, self._longest_job, JOB_KEPT, count, len(finished))
+        try:
+            entries = self._take_script(keys=[self.queues[0].key, self._started.key], args=[*what, *finished, *popped])
+        except redis.RedisError:
+            for job_id in finished:
+                self._done.put(job_id)
+            raise
         return [(entry[0].decode(), entry[1]) for entry in entries]
 
     def _run_jobs(self) -> None:
@@ -209,21 +218,34 @@ class ConcurrentWorker(BaseWorker):
     def _perform(self, job_id: str, fields: list[bytes]) -> None:
         """Runs a job and sees to its end in RQ: cleared away, or kept with its traceback for people to look at."""
         job = Job(id=job_id, connection=self.connection, serializer=self.serializer)
-        job.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
         try:
+            job.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
             if job.func_name not in self._calls:
                 raise PermissionError("this worker runs no such function")
             self._running[job_id] = job
             job.perform()
+        except LedgerUnavailable as error:
+            # No failure of the job: its step stays due and runs again when Redis is back.
+            log.warning("job ended without redis", job_id=job_id, reason=error.reason)
+            self._done.put(job_id)
         except Exception as error:
             log.error("job failed", job_id=job_id, error=type(error).__name__)
-            self.failed_job_count += 1
-            job._status = JobStatus.FAILED
-            FailedJobRegistry(queue=self.queues[0]).add(job, ttl=job.failure_ttl, exc_string=traceback.format_exc())
-            self.connection.zrem(StartedJobRegistry(queue=self.queues[0]).key, f"{job_id}:{self.name}")
+            self._record_failure(job, traceback.format_exc())
         else:
             self.successful_job_count += 1
             self._done.put(job_id)
+
+    def _record_failure(self, job: Job, trace: str) -> None:
+        """Puts a job among RQ's failed ones. Written by hand, for a job that RQ cannot read it cannot save either."""
+        self.failed_job_count += 1
+        with self.connection.pipeline() as pipeline:
+            pipeline.hset(
+                job.key, mapping={"status": JobStatus.FAILED.value, "exc_info": zlib.compress(trace.encode())}
+            )
+            pipeline.expire(job.key, FAILURE_KEPT)
+            pipeline.zadd(self._failed.key, {job.id: int(time.time()) + FAILURE_KEPT})
+            pipeline.zrem(self._started.key, f"{job.id}:{self.name}")
+            pipeline.execute()
 
     def _beat(self) -> None:
         """Every few seconds: says that the worker lives, whether it is busy, and what it has done."""
@@ -233,6 +255,9 @@ class ConcurrentWorker(BaseWorker):
         self._next_heartbeat = now + HEARTBEAT
         state = WorkerStatus.BUSY if self._running else WorkerStatus.IDLE
         with self.connection.pipeline(transaction=False) as pipeline:
+            # All of it every time, so that `rq info` sees the worker again after a Redis that forgot everything.
+            worker_registration.register(self, pipeline)
+            pipeline.hset(self.key, mapping=self.serialize())
             self.set_state(state, pipeline=pipeline)
             self.heartbeat(pipeline=pipeline)
             pipeline.hset(

@@ -19,9 +19,11 @@ WEB_ANSWER = 0.8
 """Seconds for the web process. Twilio must hear within two that a callback was not taken, and a connection that died
 unnoticed costs one of these before a new one is tried."""
 
-WORKER_ANSWER = 15.0
-WORKER_RETRIES = 20
-"""With pauses of up to two seconds: a worker outlives half a minute without Redis inside one command."""
+WORKER_ANSWER = 5.0
+WORKER_RETRIES = 30
+"""With pauses of up to two seconds: an outcome waits for Redis for most of a minute, which is about a lease."""
+
+LOOP_RETRIES = 1
 
 
 def web_client(settings: Settings) -> redis.Redis:
@@ -35,7 +37,16 @@ def web_client(settings: Settings) -> redis.Redis:
 
 
 def worker_client(settings: Settings) -> redis.Redis:
-    """For a worker: patient, for it has nothing better to do than to wait for Redis to come back."""
+    """For the jobs of a worker: patient, for what they have done must be written down."""
+    return _worker_client(settings, retries=WORKER_RETRIES)
+
+
+def loop_client(settings: Settings) -> redis.Redis:
+    """For the main loop of a worker and for RQ: it comes round again by itself, and must hear when it is to stop."""
+    return _worker_client(settings, retries=LOOP_RETRIES)
+
+
+def _worker_client(settings: Settings, *, retries: int) -> redis.Redis:
     lost = (
         exceptions.ConnectionError,
         exceptions.TimeoutError,
@@ -46,12 +57,22 @@ def worker_client(settings: Settings) -> redis.Redis:
         settings,
         socket_connect_timeout=5,
         socket_timeout=WORKER_ANSWER,
-        retry=Retry(ExponentialBackoff(cap=2, base=0.1), WORKER_RETRIES, supported_errors=lost),
+        retry=Retry(ExponentialBackoff(cap=2, base=0.1), retries, supported_errors=lost),
         health_check_interval=30,
     )
     # RQ asks for this at every start, and redis-py 8.1 cannot read the answer when the socket's path has a space.
     client.set_response_callback("CLIENT INFO", _client_info)
     return client
+
+
+def command_client(settings: Settings) -> redis.Redis:
+    """For a command at a terminal: somebody waits for it, but a page of an export may take a while."""
+    return _client(
+        settings,
+        socket_connect_timeout=2,
+        socket_timeout=10,
+        retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
+    )
 
 
 def _client(settings: Settings, **options: Any) -> redis.Redis:

@@ -59,6 +59,11 @@ def run_dispatcher(ledger: Ledger, *, every: float, stopping: threading.Event) -
                 log.warning("dispatcher waits for redis", reason=error.reason)
             available, pause = False, every
             continue
+        except Exception:
+            # Nothing here may end the thread: a process that no longer dispatches looks alive and is not.
+            log.exception("dispatcher failed and goes on")
+            pause = every
+            continue
         if not available:
             log.info("dispatcher is back")
         available = True

@@ -66,6 +66,8 @@ class Service:
 
 
 _service: Service | None = None
+_running: dict[str, Claim] = {}
+"""The attempts that run in this process now, by room and step."""
 
 
 def use(service: Service) -> None:
@@ -87,6 +89,16 @@ def deliver(room_sid: str, step: str, attempt: int) -> None:
     run(room_sid, step, attempt)
 
 
+def hand_back(room_sid: str, step: str, attempt: int) -> None:
+    """Gives up a job that will not be finished here, and what it has gone on to: due at once for another worker."""
+    if _service is None:
+        return
+    _service.ledger.release(room_sid, step, attempt)
+    for claim in list(_running.values()):
+        if claim.room_sid == room_sid:
+            _service.ledger.release(room_sid, claim.step, claim.attempt)
+
+
 def run(room_sid: str, step: str, attempt: int) -> None:
     """Runs an attempt, and then the one that follows it straight away, if any."""
     service = _service
@@ -95,7 +107,12 @@ def run(room_sid: str, step: str, attempt: int) -> None:
     faults.reach(Point.JOB_TAKEN)
     claim = service.ledger.begin(room_sid, step, attempt)
     while claim is not None:
-        claim = run_claimed(service, claim)
+        running = f"{claim.room_sid} {claim.step}"
+        _running[running] = claim
+        try:
+            claim = run_claimed(service, claim)
+        finally:
+            del _running[running]
 
 
 def run_claimed(service: Service, claim: Claim) -> Claim | None:
