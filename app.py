@@ -1,27 +1,45 @@
-"""The web door: settings → logging → the WSGI application, as `app:app`, made when it is first asked for."""
+"""The web door: settings → logging → the WSGI application, as `app:app`, made when it is first asked for.
+
+The `flask` command asks for it too, only to find its commands. It gets an application that has nothing else, so that
+they work, and start fast, whatever the settings are.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 
 from flask import Flask
 
-from config.logs import configure
-from config.settings import load_or_exit
-from room_reports.connection import web_client
-from room_reports.service import make_ledger
-from room_reports.web import create_app
+from room_reports.cli import at_terminal, terminal_app
+
+GUNICORN_GIVES_UP = 4
+"""Exit code of a worker that ends gunicorn as a whole."""
 
 
 @cache
 def create() -> Flask:
     """The application that the environment describes. Ends the process with code 2 when the settings cannot work."""
-    settings = load_or_exit()
+    # Here, for the commands do without all of this.
+    from config.logs import configure
+    from config.settings import load_or_exit
+    from room_reports.connection import web_client
+    from room_reports.service import make_ledger
+    from room_reports.web import create_app
+
+    try:
+        settings = load_or_exit()
+    except SystemExit:
+        # A gunicorn that was started without our configuration would start its worker again and again.
+        if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+            sys.exit(GUNICORN_GIVES_UP)
+        raise
     configure(settings)
     return create_app(settings, make_ledger(settings, web_client(settings)))
 
 
 def __getattr__(name: str) -> Flask:
     if name in ("app", "application"):
-        return create()
+        return terminal_app() if at_terminal() else create()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,177 @@
+"""`flask doctor`: is this installation healthy, and if not, what is to be done?"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from config.settings import Settings, SettingsError, load
+from room_reports import checks, destinations
+from room_reports.addresses import private_destination_problems
+from room_reports.checks import Check, Level
+from room_reports.cli.desk import Desk, open_desk, operator, speak_plainly
+from room_reports.cli.terminal import clean, print_json
+from room_reports.destinations import Delivery
+from room_reports.errors import Failure
+from room_reports.insights import InsightsClient
+from room_reports.ledger import LedgerUnavailable
+from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.service import lanes_of, make_transport
+from room_reports.transport import Transport
+
+SAMPLE_ROOM = "RM" + "0" * 32
+"""The room of a test message: no real one has this SID."""
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  flask doctor                everything; sends nothing
+  flask doctor --send-test    and a sample report to every destination
+  flask doctor --startup      what must be right before a release goes live
+Exit codes: 0 nothing failed (there may be warnings), 1 something failed."""
+)
+@click.option("--send-test", is_flag=True, help="Send the report of an invented room everywhere.")
+@click.option("--startup", is_flag=True, help="Only what stops a release: settings, Redis, private destinations.")
+@click.option("--json", "as_json", is_flag=True, help="JSON for machines instead of lines for people.")
+def doctor(send_test: bool, startup: bool, as_json: bool) -> None:
+    """Check everything and say what is wrong and what to do about it.
+
+    Looks at the settings, Redis, Twilio's credentials, the destinations, the public URL, the workers and what is
+    overdue or held. Asks Twilio once, connects to the destinations, and sends no message unless told to.
+    """
+    found = []
+    for check in examine(send_test=send_test, startup=startup):
+        found.append(check)
+        if not as_json:
+            print_check(check)
+    failed = any(check.level == "fail" for check in found)
+    if as_json:
+        print_json({"ok": not failed, "checks": [asdict(check) for check in found]})
+    sys.exit(1 if failed else 0)
+
+
+def examine(*, send_test: bool, startup: bool) -> Iterator[Check]:
+    """Every check in turn, as it is made; what cannot be looked at without settings or Redis is left out."""
+    try:
+        settings = load(os.environ)
+    except SettingsError as error:
+        for problem in error.problems:
+            yield Check("settings", "fail", problem, "docs/settings.md describes every setting")
+        return
+    yield Check("settings", "ok", "complete and consistent")
+    speak_plainly(settings)
+    yield from private_destinations(settings)
+    with open_desk(settings) as desk:
+        if startup:
+            yield from redis_for_start(desk)
+            return
+        yield from checks.redis_checks(desk.ledger)
+        yield from outside(settings, send_test=send_test)
+        yield from work(desk)
+
+
+def private_destinations(settings: Settings) -> Iterator[Check]:
+    """Whether a URL leads into a private network without leave."""
+    for problem in private_destination_problems(settings):
+        yield Check("settings", "fail", problem, "if it is not meant, look at the URL and at the DNS here")
+
+
+def redis_for_start(desk: Desk) -> Iterator[Check]:
+    """Without these nothing can work at all."""
+    writable = checks.redis_writable(desk.ledger)
+    yield writable
+    if writable.level == "ok":
+        yield checks.redis_is_single(desk.ledger)
+
+
+def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
+    """Twilio, the destinations and the way in."""
+    transport = make_transport(settings)
+    insights = InsightsClient(transport, base_url=settings.twilio_insights_url, credentials=settings.rest_credentials)
+    yield checks.twilio_check(insights, account_sid=settings.twilio_account_sid)
+    for variable, url in settings.outgoing_urls.items():
+        if variable != "TWILIO_INSIGHTS_URL":
+            yield checks.destination_check(transport, variable, url)
+    if send_test:
+        yield from test_messages(settings, transport)
+    yield checks.public_url_check(
+        transport, public_base_url=settings.public_base_url, trusted_proxies=settings.trusted_proxies
+    )
+
+
+def test_messages(settings: Settings, transport: Transport) -> Iterator[Check]:
+    """Delivers one sample report to every destination and says what came of it."""
+    now = datetime.now(UTC)
+    report = sample_report(settings, now)
+    for name, destination in destinations.build(settings, transport).items():
+        # Another id each time, or a receiver that drops repeats would drop the second test.
+        delivery = Delivery(f"msg_test_{name}_{secrets.token_hex(8)}", 1, now)
+        try:
+            destination.send(report, delivery)
+        except Failure as failure:
+            remedy = f"check the settings of {name}, and with whoever runs it"
+            yield Check(f"test: {name}", "fail", str(failure), remedy)
+        else:
+            yield Check(f"test: {name}", "ok", "a sample report was sent and accepted")
+
+
+def sample_report(settings: Settings, now: datetime) -> RoomReport:
+    """A report that nobody can take for a real one."""
+    return build_report(
+        room_sid=SAMPLE_ROOM,
+        account_sid=settings.twilio_account_sid,
+        room_name=f"Test message: flask doctor, {operator()}",
+        callback=None,
+        summary={
+            "room_status": "completed",
+            "create_time": (now - timedelta(minutes=30)).isoformat(),
+            "end_time": now.isoformat(),
+            "duration_sec": 1800,
+            "unique_participants": 2,
+            "unique_participant_identities": 2,
+            "total_participant_duration_sec": 3600,
+            "processing_state": "complete",
+        },
+        completeness=Completeness(state="complete"),
+        provenance=Provenance(source="doctor", first_asked_at=None, last_asked_at=None, times_asked=0),
+        reported_at=now,
+        console_url=settings.console_url,
+    )
+
+
+def work(desk: Desk) -> Iterator[Check]:
+    """Whether the work is done: workers, what is due, what is held, what was given up on."""
+    ledger, settings = desk.ledger, desk.settings
+    try:
+        skew = timedelta(seconds=ledger.server().skew)
+        now = datetime.now(UTC) + skew
+        workers = ledger.workers()
+        holds = ledger.holds()
+        due, queued, dead = ledger.due(), ledger.queued(), ledger.counts()["dead"]
+        reconciled = ledger.reconciled_at()
+    except LedgerUnavailable:
+        return  # said already
+    yield checks.workers_check(workers)
+    held = {hold.lane for hold in holds}
+    yield from checks.due_checks(due, lanes=lanes_of(settings), held=held, queued=queued, workers=len(workers), now=now)
+    yield from checks.hold_checks(holds)
+    yield checks.dead_letter_check(dead)
+    yield checks.reconcile_check(reconciled, every=settings.reconcile_every, now=now)
+
+
+def print_check(check: Check) -> None:
+    """One result as a line, and what to do below it."""
+    level: Level = check.level
+    mark = click.style(f"{level.upper():<4}", fg=_COLOURS[level], bold=level != "ok")
+    click.echo(f"{mark}  {check.name:<18} {clean(check.message)}")
+    if check.remedy:
+        click.echo(f"      {'':<18} → {clean(check.remedy)}")

@@ -1,0 +1,136 @@
+"""`flask preview`: what a room's report looks like at every destination, without sending it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from config.settings import Settings, load_or_exit
+from room_reports.callbacks import StatusCallback
+from room_reports.cli.desk import open_desk
+from room_reports.cli.terminal import RoomSid, clean, print_json
+from room_reports.destinations import slack
+from room_reports.insights import state_of
+from room_reports.ledger import SUMMARY, Room
+from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  flask preview RM0123456789abcdef0123456789abcdef
+  flask preview summary.json --as slack | jq .blocks   for Slack's Block Kit Builder
+  curl … | flask preview -"""
+)
+@click.argument("source", metavar="SID|FILE")
+@click.option("--as", "form", type=click.Choice(["text", "slack", "webhook"]), help="Only this, without headings.")
+@click.option("--json", "as_json", is_flag=True, help="The Slack payload and the webhook body in one JSON document.")
+def preview(source: str, form: str | None, as_json: bool) -> None:
+    """Show a report as Slack and the webhook would get it, without sending anything.
+
+    Either of a room in the ledger, as it stands now, or of a summary in a FILE: the JSON that Twilio's Video Log
+    Analyzer answers for one room. - is standard input.
+    """
+    if form and as_json:
+        raise click.UsageError("--as and --json exclude each other")
+    report = report_for(source)
+    payload, body = slack.message(report), report.to_json()
+    text = slack.text_message(report)["text"]
+    if as_json:
+        print_json({"slack": payload, "webhook": json.loads(body)})
+    elif form == "text":
+        click.echo(readable(text))
+    elif form == "slack":
+        print_json(payload)
+    elif form == "webhook":
+        click.echo(body)
+    else:
+        click.echo(f"{heading('Slack, as text')}\n{readable(text)}\n\n{heading('Slack, the payload')}")
+        print_json(payload)
+        click.echo(f"\n{heading(f'Webhook, the body ({len(body)} bytes)')}")
+        print_json(json.loads(body))
+
+
+def report_for(source: str) -> RoomReport:
+    """The report of a room in the ledger, or of a summary in a file."""
+    if source != "-" and not Path(source).exists():
+        sid = RoomSid().convert(source, None, None)
+        with open_desk() as desk:
+            room = desk.ledger.room(sid)
+            if room is None:
+                click.echo(f"The ledger does not know {sid}.", err=True)
+                sys.exit(1)
+            return report_of(room, desk.settings)
+    return report_from(summary_in(source), load_or_exit())
+
+
+def report_of(room: Room, settings: Settings) -> RoomReport:
+    """The report as it would be delivered now."""
+    summary_step = next(step for step in room.steps if step.name == SUMMARY)
+    is_complete = summary_step.state == "complete"
+    return build_report(
+        room_sid=room.sid,
+        account_sid=room.account_sid,
+        room_name=room.name or None,
+        callback=StatusCallback.from_json(room.callback) if room.callback else None,
+        summary=room.summary,
+        completeness=Completeness(
+            state="complete" if is_complete else "partial", reason=None if is_complete else summary_step.reason
+        ),
+        provenance=Provenance(
+            source=room.source,
+            first_asked_at=room.first_asked,
+            last_asked_at=room.last_asked,
+            times_asked=room.asked,
+        ),
+        reported_at=datetime.now(UTC),
+        console_url=settings.console_url,
+    )
+
+
+def summary_in(source: str) -> dict[str, Any]:
+    """The summary in a file, or on standard input for `-`."""
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        summary = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not JSON in UTF-8"
+        raise click.BadParameter(f"cannot read {clean(source, 60)!r}: {reason}", param_hint="FILE") from None
+    if not isinstance(summary, dict):
+        raise click.BadParameter("a summary is one JSON object", param_hint="FILE")
+    return summary
+
+
+def report_from(summary: dict[str, Any], settings: Settings) -> RoomReport:
+    """The report of a summary alone, as if reconciling had found the room just now."""
+    now = datetime.now(UTC)
+    is_complete = state_of(summary.get("processing_state")) == "complete"
+    return build_report(
+        room_sid=str(summary.get("room_sid") or "RM" + "0" * 32),
+        account_sid=str(summary.get("account_sid") or settings.twilio_account_sid),
+        room_name=None,
+        callback=None,
+        summary=summary,
+        completeness=Completeness(
+            state="complete" if is_complete else "partial", reason=None if is_complete else "not_ready"
+        ),
+        provenance=Provenance(source="reconcile", first_asked_at=now, last_asked_at=now, times_asked=1),
+        reported_at=now,
+        console_url=settings.console_url,
+    )
+
+
+def readable(text: str) -> str:
+    """Slack's text as a person reads it, safe for a terminal line by line."""
+    plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return "\n".join(clean(line) for line in plain.splitlines())
+
+
+def heading(text: str) -> str:
+    """A heading between the parts."""
+    return click.style(f"── {text} ──", bold=True)
