@@ -68,7 +68,7 @@ def form(
     sequence_number: int = 5,
     changes: Mapping[str, str | None] | None = None,
 ) -> dict[str, str]:
-    """The parameters of one event of a room, in the order Twilio documents them.
+    """The parameters of one event of a room, in the order Twilio sends them.
 
     Name, type and duration come from `summary` (default: what the fake derives from the SID), so callback and summary
     agree. `ended` is aware, default now. `changes` come last: a value replaces or adds a parameter, None removes it.
@@ -76,15 +76,15 @@ def form(
     moment = ended or datetime.now(UTC)
     known = summary or room_summary(room_sid, account_sid=account_sid, ended=moment)
     params = {
-        "AccountSid": account_sid,
-        "RoomName": known["room_name"] or "",
-        "RoomSid": room_sid,
         "RoomStatus": "completed" if event == "room-ended" else "in-progress",
         "RoomType": (known["room_type"] or "group").replace("_", "-"),
+        "RoomSid": room_sid,
+        "RoomName": known["room_name"] or "",
+        **_event_params(event, room_sid=room_sid, duration=known["duration_sec"] or 0),
+        "SequenceNumber": str(sequence_number),
         "StatusCallbackEvent": event,
         "Timestamp": moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "SequenceNumber": str(sequence_number),
-        **_event_params(event, room_sid=room_sid, duration=known["duration_sec"] or 0),
+        "AccountSid": account_sid,
     }
     if event.startswith("recording-"):
         del params["RoomStatus"]

@@ -312,7 +312,9 @@ class Sandbox(SandboxClient):
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SandboxError(f"the sandbox did not start (exit code {self._process.wait()}), see its stderr")
+            code = self._process.wait()
+            self.close()
+            raise SandboxError(f"the sandbox did not start (exit code {code}), see its stderr")
         super().__init__(json.loads(line)["url"])
 
     @property

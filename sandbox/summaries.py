@@ -93,20 +93,22 @@ def room_summary(room_sid: str, *, account_sid: str, ended: datetime) -> dict[st
     }
 
 
-def participants(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """The participants a room summary speaks of, in the order they joined."""
-    sid, people, duration = summary["room_sid"], summary["unique_participants"] or 0, summary["duration_sec"] or 0
-    identities = summary["unique_participant_identities"] or max(1, people)
-    ended = datetime.strptime(summary["end_time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+def participants(
+    room_sid: str, *, account_sid: str, ended: datetime, people: int | None = None
+) -> list[dict[str, Any]]:
+    """The participants of a room, as its summary counts them, or `people` of them."""
+    summary = room_summary(room_sid, account_sid=account_sid, ended=ended)
+    people = summary["unique_participants"] if people is None else people
+    identities = summary["unique_participant_identities"]
     return [
         {
-            "participant_sid": (participant_sid := _participant_sid(sid, number)),
+            "participant_sid": (participant_sid := _participant_sid(room_sid, number)),
             "participant_identity": _PEOPLE[number % identities % len(_PEOPLE)],
             "join_time": _time(ended - timedelta(seconds=stay)),
             "leave_time": _time(ended),
             "duration_sec": stay,
-            "account_sid": summary["account_sid"],
-            "room_sid": sid,
+            "account_sid": account_sid,
+            "room_sid": room_sid,
             "status": "completed",
             "codecs": ["VP8", "opus"],
             "end_reason": "disconnected_via_api",
@@ -116,9 +118,9 @@ def participants(summary: dict[str, Any]) -> list[dict[str, Any]]:
             "edge_location": summary["edge_location"],
             "properties": {},
             "publisher_info": {"name": "twilio-video.js", "version": "2.34.0"},
-            "url": f"{INSIGHTS_URL}/v1/Video/Rooms/{sid}/Participants/{participant_sid}",
+            "url": f"{INSIGHTS_URL}/v1/Video/Rooms/{room_sid}/Participants/{participant_sid}",
         }
-        for number, stay in enumerate(_stays(sid, people=people, duration=duration))
+        for number, stay in enumerate(_stays(room_sid, people=people, duration=summary["duration_sec"]))
     ]
 
 

@@ -68,10 +68,9 @@ class FakeTwilio(Service):
         return {**base, **fields}
 
     def summary(self, room_sid: str) -> dict[str, Any]:
-        """The summary as served when nothing is scripted. A room nobody spoke of ended when it was first asked for."""
+        """The summary as served when nothing is scripted."""
         room = self._rooms.get(room_sid)
-        ended = room.ended if room else self._asked.setdefault(room_sid, datetime.now(UTC))
-        base = room_summary(room_sid, account_sid=self._options().account_sid, ended=ended)
+        base = room_summary(room_sid, account_sid=self._options().account_sid, ended=self._ended(room_sid))
         return {**base, **room.fields} if room else base
 
     def admits(self, request: Request) -> bool:
@@ -122,6 +121,11 @@ class FakeTwilio(Service):
             return self._participants(request, found[1], found[3])
         return _served({**self.summary(found[1]), **answer.fields})
 
+    def _ended(self, room_sid: str) -> datetime:
+        """When a room ended: one that nobody made known, when it was first asked for."""
+        room = self._rooms.get(room_sid)
+        return room.ended if room else self._asked.setdefault(room_sid, datetime.now(UTC))
+
     def _list(self, request: Request, answer: Answer) -> Outcome:
         query = parse_qs(request.query)
         try:
@@ -153,7 +157,10 @@ class FakeTwilio(Service):
         return sorted(rooms, key=lambda item: (item[1].created, item[0]), reverse=True)
 
     def _participants(self, request: Request, room_sid: str, participant_sid: str | None) -> Outcome:
-        people = {person["participant_sid"]: person for person in participants(self.summary(room_sid))}
+        count = self.summary(room_sid)["unique_participants"]
+        account_sid = self._options().account_sid
+        found = participants(room_sid, account_sid=account_sid, ended=self._ended(room_sid), people=count)
+        people = {person["participant_sid"]: person for person in found}
         if participant_sid:
             known = people.get(participant_sid)
             return _served(known) if known else self._refused(404, request, "no such participant")
