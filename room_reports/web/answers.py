@@ -57,11 +57,8 @@ def begin() -> Response | None:
 
 
 def end(response: Response) -> Response:
-    """Puts the id on the answer. A connection with a body left unread in it is not used again."""
+    """Puts the id on the answer."""
     response.headers["X-Request-Id"] = g.request_id
-    environ = request.environ
-    if "HTTP_TRANSFER_ENCODING" in environ or int(environ.get("CONTENT_LENGTH") or 0) > LONGEST_BODY:
-        response.headers["Connection"] = "close"
     return response
 
 

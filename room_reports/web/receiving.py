@@ -26,6 +26,7 @@ from room_reports.web.answers import LONGEST_BODY, EmptyResponse, answer
 from room_reports.web.tally import Tally
 
 PATH = "/twilio/rooms"
+METHODS = ("GET", "POST")
 FORM = "application/x-www-form-urlencoded"
 MOST_PARAMETERS = 1000
 RETRY_AFTER = 5
@@ -165,7 +166,7 @@ class Receiver:
             body["detail"] = refusal.detail
         if seen := self.tally.count(refusal.reason):
             log.warning(
-                "status callback refused",
+                "status callback not taken",
                 **body,
                 **refusal.explain(),
                 status=refusal.status,
@@ -196,7 +197,9 @@ def receiving(settings: Settings, ledger: Ledger, tally: Tally) -> Blueprint:
     )
     blueprint = Blueprint("receiving", __name__)
 
-    @blueprint.route(PATH, methods=["GET", "POST"], provide_automatic_options=False)
+    # Both, because a redirect would lose the form and a 404 the room.
+    @blueprint.route(PATH, methods=METHODS, provide_automatic_options=False)
+    @blueprint.route(f"{PATH}/", methods=METHODS, provide_automatic_options=False)
     def receive() -> Response:
         return receiver.take(request.environ, g.request_id)
 
@@ -204,7 +207,7 @@ def receiving(settings: Settings, ledger: Ledger, tally: Tally) -> Blueprint:
     def refuse_head(state: BlueprintSetupState) -> None:
         # The router adds HEAD to every GET; ours has an effect, so it is not for looking.
         for rule in state.app.url_map.iter_rules("receiving.receive"):
-            rule.methods = {"GET", "POST"}
+            rule.methods = set(METHODS)
 
     return blueprint
 
@@ -251,6 +254,5 @@ def decode(text: str) -> dict[str, list[str]]:
         text.encode("ascii")
         return parse_qs(text, keep_blank_values=True, errors="strict")
     except ValueError:
-        raise Refusal(
-            403, "signature", explain=lambda: {"cause": "unverifiable", "hint": HINTS["unverifiable"]}
-        ) from None
+        facts = {"cause": "unverifiable", "hint": HINTS["unverifiable"]}
+        raise Refusal(403, "signature", explain=lambda: facts) from None

@@ -104,7 +104,10 @@ class Connection(TConn):  # type: ignore[misc]  # no types
 
 
 class CollectingWorker(ThreadWorker):  # type: ignore[misc]  # no types
-    """gunicorn's threaded worker with its own way of waiting for clients. Methods run in the event loop's thread."""
+    """gunicorn's threaded worker with its own way of waiting for clients.
+
+    Methods run in the event loop's thread, unless they say otherwise.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -163,6 +166,12 @@ class CollectingWorker(ThreadWorker):  # type: ignore[misc]  # no types
         elif len(conn.received) > LONGEST_HEAD and b"\r\n\r\n" not in conn.received:
             self.handle_error(None, conn.sock, conn.client, errors.LimitRequestHeaders("head too long"))
             self.linger(conn)
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """Called by a thread. A connection in which a body is left unread is not used again."""
+        if not conn.is_whole:
+            req.force_close()
+        return bool(super().handle_request(req, conn))
 
     def finish_request(self, conn: Connection, future: Future[bool]) -> None:
         """A thread is done with a request: on to the next one, or close."""
@@ -224,7 +233,7 @@ class CollectingWorker(ThreadWorker):  # type: ignore[misc]  # no types
         conn.close()
 
     def handle_error(self, req: object, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """Answers what is not HTTP, small and without a trace. Also called by threads."""
+        """Answers what is not HTTP, small and without a trace. Called by threads too."""
         ours = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
         if not isinstance(exc, errors.ParseException) or isinstance(exc, ours):
             self.log.error("request failed outside of the application", exc_info=exc)

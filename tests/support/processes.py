@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN, WEBHOOK_SECRET
+from tests.support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
@@ -120,7 +121,11 @@ class Process:
         popen.wait(PATIENCE)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.kill()
@@ -131,16 +136,17 @@ class Process:
 
 
 class Web(Process):
-    """`gunicorn -c config/gunicorn.py app:app`, as the Procfile has it, on a port the kernel chooses."""
+    """`gunicorn -c config/gunicorn.py app:app`, as the Procfile has it, on a free port that it keeps when restarted."""
 
     def __init__(self, *, env: Mapping[str, str], log: Path, options: Sequence[str] = ()) -> None:
         argv = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", *options, "app:app"]
-        super().__init__(argv, env={"PORT": "0", "WEB_CONCURRENCY": "1", **env}, log=log)
-        self.port = 0
+        self.port = free_port()
+        super().__init__(argv, env={"PORT": str(self.port), "WEB_CONCURRENCY": "1", **env}, log=log)
 
     def start(self) -> Self:
+        """Starts it, or starts it again, and waits until it answers."""
         super().start()
-        wait_until(self._is_listening, what="gunicorn listens")
+        wait_until(self._is_alive, what="the web door is alive")
         return self
 
     @property
@@ -148,11 +154,16 @@ class Web(Process):
         """Where it listens: scheme, address and port."""
         return f"http://127.0.0.1:{self.port}"
 
-    def _is_listening(self) -> bool:
+    def _is_alive(self) -> bool:
         assert self.is_running(), f"gunicorn ended with {self.wait()}:\n{self.output()}"
-        found = re.findall(r"Listening at: http://[^:]+:(\d+)", self.output())
-        self.port = int(found[-1]) if found else 0
-        return bool(found)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except ConnectionError:
+            return False
+        finally:
+            connection.close()
 
 
 class Worker(Process):
