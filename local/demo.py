@@ -31,6 +31,7 @@ from sandbox.messages import mentions, render
 from sandbox.summaries import room_sid
 
 WIDTH = 100
+MARGIN = 3
 
 FAST = {
     "SUMMARY_WAITS": "0.4,0.8",
@@ -70,6 +71,8 @@ SCENES = (
             "unique_participants": 1,
             "unique_participant_identities": 1,
             "concurrent_participants": 1,
+            "duration_sec": 1260,
+            "total_participant_duration_sec": 954,
             "recording_enabled": True,
             "total_recording_duration_sec": 0,
         },
@@ -253,26 +256,32 @@ def closing_line(sandbox: Sandbox, *, took: float) -> str:
     )
 
 
-def compact(value: Any, *, indent: int = 0) -> str:
-    """JSON for a person: whatever fits stays on one line, and small entries of an object share lines."""
+def compact(value: Any, *, indent: int = 0, before: int = 0) -> str:
+    """JSON for a person: whatever fits stays on one line, and small entries of an object share lines.
+
+    `before`: characters that stand in front of it on its line.
+    """
     flat = json.dumps(value, ensure_ascii=False)
-    if len(flat) <= WIDTH - indent - 8 or not isinstance(value, dict):
+    widest = WIDTH - MARGIN - 1
+    if indent + before + len(flat) <= widest or not isinstance(value, dict | list):
         return flat
-    margin = " " * (indent + 2)
+    names = [f"{json.dumps(name)}: " for name in value] if isinstance(value, dict) else [""] * len(value)
+    items = value.values() if isinstance(value, dict) else value
     lines: list[str] = []
-    for name, item in value.items():
-        entry = f"{json.dumps(name)}: {compact(item, indent=indent + 2)},"
-        fits = lines and "\n" not in entry + lines[-1] and len(lines[-1]) + len(entry) < WIDTH - 8
-        if fits and not isinstance(item, dict):
+    for name, item in zip(names, items, strict=True):
+        entry = f"{name}{compact(item, indent=indent + 2, before=len(name))},"
+        is_small = not isinstance(item, dict) and "\n" not in entry
+        if is_small and lines and "\n" not in lines[-1] and len(lines[-1]) + len(entry) <= widest:
             lines[-1] += f" {entry}"
         else:
-            lines.append(margin + entry)
-    return "{\n" + "\n".join(lines).removesuffix(",") + "\n" + " " * indent + "}"
+            lines.append(" " * (indent + 2) + entry)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + "\n" + "\n".join(lines).removesuffix(",") + "\n" + " " * indent + closing
 
 
 def indented(text: str) -> str:
     """The text with a margin."""
-    return "\n".join(f"   {line}" for line in text.splitlines())
+    return "\n".join(" " * MARGIN + line for line in text.splitlines())
 
 
 def say(line: str) -> None:

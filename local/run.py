@@ -22,8 +22,10 @@ from local.processes import ROOT, Process, from_procfile, stop_on_signals
 from local.tether import tether
 from local.valkey import Valkey, ValkeyError
 
-STEADY = 5.0
-"""Seconds that a process must have run for its end to be an accident rather than a mistake in its settings."""
+STEADY = 10.0
+"""Seconds that a process must have run for its end to be an accident rather than a mistake in its settings.
+
+gunicorn alone tries for five seconds to get a port that is taken."""
 
 
 def main() -> int:
@@ -44,14 +46,14 @@ def main() -> int:
             settings = load_or_exit()
             if own is not None:
                 stack.enter_context(own)
-            code = serve(settings, env, own)
+            reason = serve(settings, env, own)
     except KeyboardInterrupt:
-        code = 0
+        print("Stopped. Rooms that are not finished go on at the next start.")
+        return 0
     except ValkeyError as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
-        return 1
-    print(farewell(code), flush=True)
-    return code
+        reason = str(error)
+    print(f"Stopped, because {reason}", file=sys.stderr)
+    return 1
 
 
 def read_dotenv(path: Path) -> None:
@@ -65,8 +67,8 @@ def read_dotenv(path: Path) -> None:
             os.environ.setdefault(name, value)
 
 
-def serve(settings: Settings, env: dict[str, str], own: Valkey | None) -> int:
-    """Keeps the processes up. Returns 1 when one cannot be; ends by KeyboardInterrupt otherwise."""
+def serve(settings: Settings, env: dict[str, str], own: Valkey | None) -> str:
+    """Keeps the processes up until Ctrl-C. Returns why that cannot be done."""
     worker = from_procfile("worker", env=env, port=settings.port, log=None)
     web = from_procfile("web", env=env, port=settings.port, log=None)
     print(greeting(settings, own), flush=True)
@@ -80,8 +82,8 @@ def serve(settings: Settings, env: dict[str, str], own: Valkey | None) -> int:
         worker.stop(patience=settings.shutdown_grace + 5)
 
 
-def keep_up(processes: Sequence[Process]) -> int:
-    """Starts again what ended by itself, until one ends right after its start. Returns 1 then."""
+def keep_up(processes: Sequence[Process]) -> str:
+    """Starts again what ended by itself, until one ends right after its start. Returns which one."""
     while True:
         time.sleep(0.2)
         for process in processes:
@@ -89,26 +91,22 @@ def keep_up(processes: Sequence[Process]) -> int:
             if code is None:
                 continue
             if time.monotonic() - process.started_at < STEADY:
-                print(f"{process.name} ended with exit code {code} right after its start: its lines above say why.")
-                return 1
+                return f"{process.name} ended with exit code {code} right after its start; its lines above say why."
             print(f"{process.name} ended with exit code {code}: starting it again.", flush=True)
             process.start()
 
 
 def greeting(settings: Settings, own: Valkey | None) -> str:
     """What is running and where, in a few lines."""
+    lines = [f"Room Reports, on port {settings.port}. Ctrl-C stops it."]
     base = settings.public_base_url or "https://YOUR-HOST"
-    ledger = f"an embedded Valkey, data in {own.data}" if own else "the Redis at REDIS_URL"
-    return (
-        f"Room Reports on port {settings.port}. Status callback for Twilio: {base}/twilio/rooms#rc=5&rp=ct,rt,5xx\n"
-        f"Ledger: {ledger}. Ctrl-C stops."
-    )
-
-
-def farewell(code: int) -> str:
-    """The last line."""
-    kept = "Rooms that are not finished go on at the next start."
-    return f"Stopped. {kept}" if code == 0 else f"Stopped, because a process cannot be kept up. {kept}"
+    lines.append(f"  status callback, for Twilio:    {base}/twilio/rooms#rc=5&rp=ct,rt,5xx")
+    if own is None:
+        lines.append("  commands, in another terminal:  .venv/bin/flask rooms list")
+    else:
+        lines.append(f"  embedded Valkey, its data in:   {own.data}")
+        lines.append(f"  commands, in another terminal:  REDIS_URL='{own.url}' .venv/bin/flask rooms list")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

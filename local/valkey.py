@@ -58,6 +58,8 @@ class Valkey(Process):
             "save": "",
             "maxmemory-policy": "noeviction",
             "loglevel": "warning",
+            # It would write its title over the environment, by which a tether knows it.
+            "set-proc-title": "no",
         }
         options = [part for name, value in settings.items() for part in (f"--{name}", value)]
         # The server has the lock too: it may outlive this process for the moment it takes to write its data.
