@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -467,7 +467,7 @@ def _secrets(value: SecretStr | tuple[SecretStr, ...] | None) -> list[str]:
 
 
 def _telling_parts(secret: str) -> Iterator[str]:
-    """What gives a secret away without being all of it: the path of a URL, its password, the key in `whsec_`."""
+    """What gives a secret away without being all of it: the path of a URL, what its query holds, its password, the key in `whsec_`."""
     if secret.startswith("whsec_"):
         yield secret.removeprefix("whsec_")
     if "://" not in secret:
@@ -480,6 +480,7 @@ def _telling_parts(secret: str) -> Iterator[str]:
     # A short path is a word such as /receiver, and masking a word would make logs unreadable.
     if url.scheme.startswith("http") and len(target) >= 16:
         yield target
+    yield from (value for _, value in parse_qsl(url.query) if len(value) >= 8)
 
 
 def _checked_url(text: str, info: ValidationInfo) -> SplitResult:
