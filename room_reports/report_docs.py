@@ -56,7 +56,7 @@ def _type_of(schema: dict[str, Any]) -> str:
         return " or ".join(_type_of(one) for one in schema["anyOf"])
     if schema.get("format") == "date-time":
         return "time"
-    return str(schema.get("type", "object"))
+    return {"array": "list"}.get(kind := str(schema.get("type", "object")), kind)
 
 
 _HEADING = f"""\
@@ -67,9 +67,9 @@ What is posted to `REPORT_WEBHOOK_URL` when a room has ended: JSON of at most {L
 Times are ISO 8601 in UTC. Fields may be added; ignore those you do not know.
 
 Drop repeats by the header `webhook-id`, which is the same for every attempt of one delivery: when your answer does not
-reach us, the report comes again. Answer any 2xx when you have it. 401, 403 or 404 holds your reports and tries again now
-and then; 410 holds them until an operator resumes. Two signatures come while the secret is rotated; a signature is good
-for five minutes. The order of reports is not guaranteed.
+reach us, the report comes again. Answer any 2xx when you have it. 401, 403 or 404 holds your reports, and one is tried
+now and then; 410 holds them until an operator resumes. Two signatures come while the secret is rotated; a signature is
+good for five minutes. The order of reports is not guaranteed.
 
 When Twilio or another destination is held, a payload of type `room_reports.held` comes, with `data` of `lane` (who is
 held), `reason`, `detail` and `heals` (whether it goes on by itself).

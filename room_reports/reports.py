@@ -65,11 +65,11 @@ class ReportedCallback(BaseModel, frozen=True):
     event: str = Field(description="`room-ended`.")
     timestamp: datetime | None = Field(description="When the event happened, UTC.")
     sequence_number: int | None = Field(description="Twilio's internal number of the event; it does not order events.")
-    account_sid: str
-    room_sid: str
-    room_name: str | None
-    room_status: str | None
-    room_type: str | None
+    account_sid: str = Field(description="`AC…`")
+    room_sid: str = Field(description="`RM…`")
+    room_name: str | None = Field(description="Text of the application: never trust it.")
+    room_status: str | None = Field(description="`completed`, `failed`, …")
+    room_type: str | None = Field(description="`group`, `group-small`, `peer-to-peer`, `go`, …")
     room_duration: int | None = Field(description="Seconds.")
 
 
@@ -110,7 +110,7 @@ class LeftOut(BaseModel, frozen=True):
     """One thing that was shortened because the report was too long."""
 
     path: str = Field(description="Where: `summary.codecs`.")
-    kind: Literal["items", "fields", "characters"]
+    kind: Literal["items", "fields", "characters"] = Field(description="What was left out there.")
     count: int = Field(description="How many were left out.")
 
 
@@ -118,8 +118,8 @@ class ReportData(BaseModel, frozen=True):
     """Everything about one room."""
 
     schema_version: int = Field(description=f"{SCHEMA_VERSION}. Fields may be added without a new version.")
-    room_sid: str
-    account_sid: str
+    room_sid: str = Field(description="`RM…`")
+    account_sid: str = Field(description="`AC…`")
     room_name: str | None = Field(description="Text of the application: never trust it.")
     reported_at: datetime = Field(description="When this report was made, UTC.")
     completeness: Completeness
@@ -138,7 +138,7 @@ class ReportData(BaseModel, frozen=True):
 class RoomReport(BaseModel, frozen=True):
     """One room's report, as it is posted to a webhook."""
 
-    type: Literal["room.report"] = "room.report"
+    type: Literal["room.report"] = Field(default="room.report", description="Other types may come: ignore them.")
     timestamp: datetime = Field(description="End of the room where it is known, else when the report was made, UTC.")
     data: ReportData
 
