@@ -467,7 +467,7 @@ def _secrets(value: SecretStr | tuple[SecretStr, ...] | None) -> list[str]:
 
 
 def _telling_parts(secret: str) -> Iterator[str]:
-    """What gives a secret away without being all of it: the path of a URL, what its query holds, its password, the key in `whsec_`."""
+    """What gives a secret away without being all of it: a URL's path, query or password, the key in `whsec_`."""
     if secret.startswith("whsec_"):
         yield secret.removeprefix("whsec_")
     if "://" not in secret:

@@ -192,9 +192,9 @@ def test_e83_no_secret_is_in_any_line(log_format: str) -> None:
         assert json.dumps(secret)[1:-1] not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("secret", [TOKEN, SLACK_PATH, SIGNING_KEY, "report-query-secret", REDIS_PASSWORD])
+@pytest.mark.parametrize("secret", [TOKEN, SLACK_PATH, SIGNING_KEY, "report-query-secret", REDIS_PASSWORD, "a'b\"c\\d"])
 def test_e83_every_spelling_of_a_secret_is_masked(secret: str) -> None:
-    mask = masker(load(ENVIRON).secrets)
+    mask = masker([*load(ENVIRON).secrets, "a'b\"c\\d"])
     for spelling in (secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]):
         assert spelling not in mask(f"before {spelling} after")
 
@@ -273,7 +273,10 @@ def test_b50_a_reader_that_is_gone_stops_nothing() -> None:
 def test_b50_a_stdout_that_was_never_there_stops_nothing_and_nothing_else_is_written_to() -> None:
     # With stdout closed, the next thing that is opened takes its number; no log line may end up in it.
     script = (
-        SET_UP.replace("settings = load", "import socket\nours, theirs = socket.socketpair()\nsettings = load")
+        SET_UP.replace(
+            "settings = load",
+            "import socket\nours, theirs = socket.socketpair()\nours.setblocking(False)\nsettings = load",
+        )
         + GO_ON
         + "theirs.settimeout(0.2)\n"
         + "try:\n    print(len(theirs.recv(9)), ours.fileno(), file=sys.stderr)\n"

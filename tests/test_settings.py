@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from config.settings import Settings, SettingsError, is_secret, load, table
 
@@ -295,6 +296,12 @@ def test_e83_showing_the_settings_shows_no_secret() -> None:
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         for secret in ("first-token", "second-token", "slack-path", "query-secret", "redis-password", "MfKQ9r8G"):
             assert secret not in shown
+
+
+def test_e83_even_the_error_of_the_model_itself_repeats_no_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"port": CANARY})
+    assert CANARY not in str(caught.value)
 
 
 def test_settings_do_not_change() -> None:
