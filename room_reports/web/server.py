@@ -97,8 +97,10 @@ class Connection(TConn):  # type: ignore[misc]  # no types
 
     def has_unread(self) -> bool:
         """Whether the client has sent more than was read."""
+        # Not left to MSG_DONTWAIT: Python itself waits for a socket that has a timeout, and this is the event loop.
+        self.sock.setblocking(False)
         try:
-            return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
 
