@@ -74,9 +74,13 @@ class RedisServer:
             retry=Retry(NoBackoff(), 0),
         )
 
-    def start(self) -> Self:
-        """Starts it, or starts it again on the same data, and waits until it answers."""
+    def launch(self) -> None:
+        """Starts it, or starts it again on the same data."""
         self._popen = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def start(self) -> Self:
+        """The same, and waits until it answers."""
+        self.launch()
         end = time.monotonic() + 20
         with self.client() as client:
             while True:
@@ -84,7 +88,7 @@ class RedisServer:
                     client.ping()
                     return self
                 except redis.RedisError:
-                    assert self._popen.poll() is None, f"the server ended with {self._popen.returncode}"
+                    assert self._process().poll() is None, f"the server ended with {self._process().returncode}"
                     assert time.monotonic() < end, "the server does not answer"
                     time.sleep(0.01)
 

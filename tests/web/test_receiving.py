@@ -358,7 +358,7 @@ def test_a15_room_name_over_a_kilobyte(web: Web, store: redis.Redis, name: str, 
 def test_a16_hostile_room_name_is_kept_as_it_is(web: Web, store: redis.Redis, name: str) -> None:
     assert post(web, form(RoomName=name)).status == 204
     row = store.hgetall(f"room-reports:room:{SID}")
-    assert row[b"name"].decode() == name
+    assert row[b"name"] == name.encode()
     assert json.loads(row[b"callback"])["room_name"] == name
 
 
