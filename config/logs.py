@@ -191,9 +191,6 @@ class _Handler(logging.Handler):
         self._output = output
         self._processors = processors
 
-    def createLock(self) -> None:  # spelt by the standard library
-        self.lock = None  # the output has its own
-
     def emit(self, record: logging.LogRecord) -> None:
         try:
             event: Any = {"event": record.getMessage()}
