@@ -79,13 +79,16 @@ def redis_writable(ledger: Ledger) -> Check:
     return Check("redis", "ok", "reachable and writable")
 
 
-def redis_is_single(ledger: Ledger) -> Check:
-    """Whether Redis is no cluster, on which the ledger's scripts do not run."""
+def startup_checks(ledger: Ledger) -> list[Check]:
+    """Only what nothing works without: a Redis that can be written and that the ledger's scripts run on."""
+    found = redis_writable(ledger)
+    if found.level == "fail":
+        return [found]
     try:
         server = ledger.server()
     except LedgerUnavailable as error:
-        return unavailable("redis server", error)
-    return single_check(server)
+        return [found, unavailable("redis server", error)]
+    return [found, version_check(server), single_check(server)]
 
 
 def unavailable(name: str, error: LedgerUnavailable) -> Check:

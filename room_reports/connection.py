@@ -70,7 +70,7 @@ def command_client(settings: Settings) -> redis.Redis:
     return _client(
         settings,
         socket_connect_timeout=2,
-        socket_timeout=10,
+        socket_timeout=5,
         retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
     )
 

@@ -62,7 +62,9 @@ def age(path: Path | None = None) -> float | None:
     except (OSError, ValueError):
         return None
     seconds = time.monotonic() - beaten
-    return seconds if seconds >= 0 else None
+    if seconds < -EVERY:
+        return None  # the clock began anew since
+    return max(seconds, 0.0)
 
 
 def verdict(*, within: float) -> tuple[bool, str]:

@@ -33,17 +33,15 @@ def waits_of(room: Room, holds: Iterable[Hold], *, now: datetime) -> list[Waitin
 def waiting_of(step: Step, hold: Hold | None, *, now: datetime) -> Waiting:
     """What one unfinished step waits for; `hold` is the one of its lane, if it is held."""
     if step.state == "running":
-        return Waiting(step.name, "running", "its attempt is being made; if it dies, another begins then", step.due)
+        return Waiting(step.name, "running", "its attempt to end (else another begins)", step.due)
     if hold is not None:
         return held(step, hold)
     if step.state == "queued":
-        return Waiting(
-            step.name, "queued", "a worker to take its job; if the job is lost, another begins then", step.due
-        )
+        return Waiting(step.name, "queued", "a worker to take its job (else another is made)", step.due)
     if step.due is None or step.due <= now:
         return Waiting(step.name, "turn", "its turn: it is due", step.due)
     if step.name == SUMMARY and step.reason == "not_ready":
-        return Waiting(step.name, "summary", "Twilio to complete the summary; asked again then", step.due)
+        return Waiting(step.name, "summary", "Twilio to complete the summary (asked again)", step.due)
     failed = f" after {step.reason}" if step.reason else ""
     return Waiting(step.name, "retry", f"the next attempt{failed}", step.due)
 

@@ -72,25 +72,19 @@ def examine(*, send_test: bool, startup: bool) -> Iterator[Check]:
     yield from private_destinations(settings)
     with open_desk(settings) as desk:
         if startup:
-            yield from redis_for_start(desk)
+            yield from checks.startup_checks(desk.ledger)
             return
-        yield from checks.redis_checks(desk.ledger)
+        of_redis = checks.redis_checks(desk.ledger)
+        yield from of_redis
         yield from outside(settings, send_test=send_test)
-        yield from work(desk)
+        if of_redis[0].level == "ok":
+            yield from work(desk)
 
 
 def private_destinations(settings: Settings) -> Iterator[Check]:
     """Whether a URL leads into a private network without leave."""
     for problem in private_destination_problems(settings):
         yield Check("settings", "fail", problem, "if it is not meant, look at the URL and at the DNS here")
-
-
-def redis_for_start(desk: Desk) -> Iterator[Check]:
-    """Without these nothing can work at all."""
-    writable = checks.redis_writable(desk.ledger)
-    yield writable
-    if writable.level == "ok":
-        yield checks.redis_is_single(desk.ledger)
 
 
 def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
@@ -158,8 +152,9 @@ def work(desk: Desk) -> Iterator[Check]:
         holds = ledger.holds()
         due, queued, dead = ledger.due(), ledger.queued(), ledger.counts()["dead"]
         reconciled = ledger.reconciled_at()
-    except LedgerUnavailable:
-        return  # said already
+    except LedgerUnavailable as error:
+        yield checks.unavailable("ledger", error)
+        return
     yield checks.workers_check(workers)
     held = {hold.lane for hold in holds}
     yield from checks.due_checks(due, lanes=lanes_of(settings), held=held, queued=queued, workers=len(workers), now=now)

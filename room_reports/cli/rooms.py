@@ -134,7 +134,7 @@ def story_of(room: Room, waits: Sequence[Waiting], now: datetime) -> Iterator[st
         "verdicts": ", ".join(map(clean, room.verdicts)) or "-",
     }
     if room.asked:
-        facts["summary"] = f"Twilio was asked {room.asked} times, last {moment(room.last_asked)}"
+        facts["asked"] = f"Twilio, {room.asked} time{'' if room.asked == 1 else 's'}, last {moment(room.last_asked)}"
     yield "\n".join([click.style(room.sid, bold=True), *(f"  {name:<11} {fact}" for name, fact in facts.items())])
     steps = [
         (step.name, step.state, str(step.attempt), step.reason or "", moment(step.finished)) for step in room.steps

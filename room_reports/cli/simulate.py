@@ -49,9 +49,7 @@ def simulate(url: str | None, sid: str | None, name: str) -> None:
         sys.exit(1)
     if sid is None:
         patience = span(settings.summary_deadline)
-        click.echo(
-            f"Twilio does not know this room; unless it is the sandbox, the report is partial, after {patience}."
-        )
+        click.echo(f"Twilio does not know an invented room: its report is partial, after {patience}; the sandbox does.")
     click.echo(f"flask rooms show {room_sid}")
 
 
