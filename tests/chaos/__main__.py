@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -21,10 +22,7 @@ from tests.chaos.stage import Stage
 from tests.support.servers import ENGINES
 
 PROBLEMS_SHOWN = 40
-FAULTS = (
-    *(answers.status(500), answers.status(503), answers.too_many(1), answers.reset(), answers.truncated_json()),
-    answers.accept_and_reset(),
-)
+FAULTS = (answers.status(500), answers.status(503), answers.too_many(1), answers.reset(), answers.accept_and_reset())
 NOT_READY = (answers.not_found(), answers.not_found(), answers.in_progress(), answers.in_progress("in-progress"))
 
 
@@ -73,6 +71,8 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Record, float]:
         old=options.old,
     )
     with stage:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: stage.abandon())
         make_unreliable(stage, seed=options.seed)
         planned = blows(
             seed=options.seed,
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Record, float]:
 
 def make_unreliable(stage: Stage, *, seed: int) -> None:
     """The ordinary misery of the other sides: late summaries, slow answers, passing faults, lost answers."""
-    stage.sandbox.twilio.faults(0.4, *NOT_READY, *FAULTS, seed=seed)
+    stage.sandbox.twilio.faults(0.4, *NOT_READY, *FAULTS, answers.truncated_json(), seed=seed)
     stage.sandbox.slack.faults(0.05, *FAULTS, seed=seed + 1)
     stage.sandbox.receiver.faults(0.05, *FAULTS, seed=seed + 2)
     stage.sandbox.twilio.latency(0.15)

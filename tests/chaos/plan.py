@@ -88,16 +88,21 @@ def blows(*, seed: int, seconds: float, every: float, webs: int, workers: int) -
     draw = random.Random(seed)  # noqa: S311 - seeded on purpose
     counts = {"worker": workers, "web": webs}
     free_at: defaultdict[tuple[str, int], float] = defaultdict(float)
-    drawn = cards(draw)
+    deck = cards(draw)
+    put_off: list[Kind] = []
     planned = []
     at = draw.uniform(0.5, 1.5) * every
     while at < seconds:
-        kind = next(drawn)
-        side = kind.split()[0]
-        free = [target for target in range(counts.get(side, 1)) if free_at[side, target] <= at]
+        # A card whose every target still settles is put off, not thrown away.
+        for kind in (*put_off, next(deck)):
+            side = kind.split()[0]
+            free = [target for target in range(counts.get(side, 1)) if free_at[side, target] <= at]
+            if free:
+                break
+            put_off += [] if kind in put_off else [kind]
         if free:
-            target = draw.choice(free)
-            lasts = draw.uniform(*LASTS[kind])
+            put_off = [card for card in put_off if card != kind]
+            target, lasts = draw.choice(free), draw.uniform(*LASTS[kind])
             planned.append(Blow(kind, target, at, lasts, draw.choice(MANNERS.get(kind, ("",)))))
             free_at[side, target] = at + lasts + SETTLING
         at += draw.uniform(0.5, 1.5) * every

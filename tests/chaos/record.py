@@ -21,7 +21,7 @@ from tests.chaos.plan import Hit
 from tests.chaos.stage import Stage
 
 PAGES = ("/", "/healthz", "/readyz", "/metrics", "/rooms")
-ALWAYS_THERE = ("room:", "attempts:", "rooms:", "chore:", "lanes", "ping", "reconciled")
+ALWAYS_THERE = ("room:", "attempts:", "rooms:", "chore:", "lanes", "ping", "reconciled", "counts", "workers")
 
 
 def record_of(stage: Stage, *, sent: Iterable[SentCallback], hits: Iterable[Hit], pages: Iterable[bytes]) -> Record:

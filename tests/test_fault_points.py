@@ -1,0 +1,132 @@
+"""A worker dies at every point of the way, each in turn, and another one finishes: nothing is lost, nothing repeated.
+
+B40, B41, B42. The way of a room with two destinations on one thread is always the same, so a worker can be killed at
+the n-th point it reaches. All deaths happen at once, each on a database of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from room_reports.faults import Point
+from room_reports.ledger import Room
+from sandbox.client import Sandbox
+from sandbox.history import Exchange
+from tests.processes.rooms import Scene
+from tests.support.processes import Process, wait_until
+from tests.support.servers import RedisServer
+
+WAY: tuple[tuple[Point, str], ...] = (
+    (Point.JOB_TAKEN, "summary"),
+    (Point.ATTEMPT_BEGUN, "summary"),
+    (Point.SUMMARY_FETCHED, "summary"),
+    (Point.OUTCOME_WRITTEN, "summary"),
+    (Point.ATTEMPT_BEGUN, "slack"),
+    (Point.REPORT_BUILT, "slack"),
+    (Point.REPORT_SENT, "slack"),
+    (Point.OUTCOME_WRITTEN, "slack"),
+    (Point.JOB_TAKEN, "webhook"),
+    (Point.ATTEMPT_BEGUN, "webhook"),
+    (Point.REPORT_BUILT, "webhook"),
+    (Point.REPORT_SENT, "webhook"),
+    (Point.OUTCOME_WRITTEN, "webhook"),
+)
+"""Every point that a room passes, in order, and the step it belongs to."""
+
+UNTOUCHED = 0
+"""The way on which nobody dies."""
+
+PATIENT = {"HTTP_READ_TIMEOUT": "1.5", "HTTP_TOTAL_TIMEOUT": "1.5", "STEP_LEASE": "5"}
+"""With all those processes starting at once even a loopback request may take a while."""
+
+LEFT_RUNNING = {
+    (Point.ATTEMPT_BEGUN, "summary"): "summary",
+    (Point.SUMMARY_FETCHED, "summary"): "summary",
+    (Point.OUTCOME_WRITTEN, "summary"): "slack",
+    (Point.ATTEMPT_BEGUN, "slack"): "slack",
+    (Point.REPORT_BUILT, "slack"): "slack",
+    (Point.REPORT_SENT, "slack"): "slack",
+    (Point.ATTEMPT_BEGUN, "webhook"): "webhook",
+    (Point.REPORT_BUILT, "webhook"): "webhook",
+    (Point.REPORT_SENT, "webhook"): "webhook",
+}
+"""The step whose attempt is cut off by a death, where there is one."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How it ended: the exit code of the first worker, the points it reached, and what there was after the second."""
+
+    code: int
+    reached: tuple[str, ...]
+    room: Room
+    unfinished: int
+    second_code: int
+    arrivals: dict[str, list[Exchange]]
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[End]]:
+    """The end of each way: at index n that of the worker killed at the n-th point."""
+    folder = tmp_path_factory.mktemp("points")
+    with RedisServer() as server, Sandbox() as sandbox, ThreadPoolExecutor(len(WAY) + 1) as pool:
+        yield list(pool.map(lambda number: walk(server, sandbox, number, folder), range(len(WAY) + 1)))
+
+
+def walk(server: RedisServer, sandbox: Sandbox, number: int, folder: Path) -> End:
+    """One room, a worker that dies at its `number`-th point, and one that does not."""
+    scene = Scene(server, sandbox, db=number, WORKER_THREADS="1", **PATIENT)
+    sid = scene.open(number)
+    trace = folder / f"{number}.trace"
+    argv = [sys.executable, "-m", "tests.processes.faulty_worker", str(number), str(trace)]
+    with Process(argv, env=scene.env, log=folder / f"{number}.log") as first:
+        if number == UNTOUCHED:
+            scene.wait_for_all(1, seconds=60)
+            code = first.stop()
+        else:
+            code = first.wait(60)
+    with scene.worker(folder / f"{number}-second.log") as second:
+        scene.wait_for_all(1, seconds=60)
+        wait_until(second.is_running, what="the second worker lives")
+        second_code = second.stop()
+    return End(
+        code=code,
+        reached=tuple(trace.read_text().splitlines()),
+        room=scene.room(sid),
+        unfinished=scene.unfinished(),
+        second_code=second_code,
+        arrivals={"slack": sandbox.slack.accepted(sid), "webhook": sandbox.receiver.accepted(sid)},
+    )
+
+
+def test_every_point_is_on_the_way(ends: list[End]) -> None:
+    assert ends[UNTOUCHED].reached == tuple(point for point, _ in WAY)
+    assert {point for point, _ in WAY} == set(Point), "a point that no test kills at"
+    assert ends[UNTOUCHED].code == 0
+
+
+@pytest.mark.parametrize("number", range(1, len(WAY) + 1), ids=[f"{point}, {step}" for point, step in WAY])
+def test_b40_b41_b42_death_at_a_point_loses_nothing(ends: list[End], number: int) -> None:
+    end = ends[number]
+    point, step = WAY[number - 1]
+    assert (end.code, end.reached) == (-9, tuple(point for point, _ in WAY[:number]))
+    assert end.second_code in (0, -15), "-15: there was nothing left to do, and it was stopped while it started"
+    assert (end.room.state, end.unfinished) == ("delivered", 0)
+    for name, arrived in end.arrivals.items():
+        is_send_window = point == Point.REPORT_SENT and name == step
+        assert len(arrived) == (2 if is_send_window else 1), f"arrivals at {name}"
+    assert len({exchange.message_id for exchange in end.arrivals["webhook"]}) == 1
+
+
+@pytest.mark.parametrize("number", range(1, len(WAY) + 1), ids=[f"{point}, {step}" for point, step in WAY])
+def test_b41_only_an_attempt_that_was_cut_off_is_lost_and_counts_nothing(ends: list[End], number: int) -> None:
+    room = ends[number].room
+    lost = [attempt["step"] for attempt in room.attempts if attempt["outcome"] == "lost"]
+    assert lost == [step for step in [LEFT_RUNNING.get(WAY[number - 1])] if step]
+    assert [step.tries for step in room.steps] == [1, 1, 1]
