@@ -49,7 +49,7 @@ def _visible(text: str) -> Iterator[str]:
     for char in text:
         category = unicodedata.category(char)
         marks = marks + 1 if category in ("Mn", "Me") else 0
-        if category in ("Cc", "Zl", "Zp", "Zs") or char in _BLANK:
+        if category == "Cc" or char in _BLANK:
             yield " "
         elif marks <= MOST_MARKS and (category not in ("Cf", "Cs") or char in _JOINERS):
             yield char

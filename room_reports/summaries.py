@@ -39,7 +39,6 @@ def _moment(value: object) -> datetime | None:
     return moment
 
 
-Text = Annotated[str, Strict()]
 Count = Annotated[int, Strict(), Field(ge=-(2**63), lt=2**63)]
 Flag = Annotated[bool, Strict()]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
@@ -51,17 +50,17 @@ class RoomSummary(BaseModel, extra="allow", frozen=True):
     Times are aware UTC, `*_sec` are seconds. Fields that are not listed here are kept as they came.
     """
 
-    account_sid: Text | None = None
-    room_sid: Text | None = None
-    room_name: Text | None = None
+    account_sid: str | None = None
+    room_sid: str | None = None
+    room_name: str | None = None
     create_time: Moment = None
     end_time: Moment = None
-    room_type: Text | None = None
-    room_status: Text | None = None
-    status_callback: Text | None = None
-    status_callback_method: Text | None = None
-    created_method: Text | None = None
-    end_reason: Text | None = None
+    room_type: str | None = None
+    room_status: str | None = None
+    status_callback: str | None = None
+    status_callback_method: str | None = None
+    created_method: str | None = None
+    end_reason: str | None = None
     max_participants: Count | None = None
     unique_participants: Count | None = None
     """Connections: someone who left and came back counts twice."""
@@ -70,15 +69,15 @@ class RoomSummary(BaseModel, extra="allow", frozen=True):
     concurrent_participants: Count | None = None
     max_concurrent_participants: Count | None = None
     """Twilio's specification calls it a configured limit, its Console the peak that was seen. Not relied upon."""
-    codecs: list[Text] | None = None
-    media_region: Text | None = None
-    edge_location: Text | None = None
+    codecs: list[str] | None = None
+    media_region: str | None = None
+    edge_location: str | None = None
     duration_sec: Count | None = None
     total_participant_duration_sec: Count | None = None
     total_recording_duration_sec: Count | None = None
-    processing_state: Text | None = None
+    processing_state: str | None = None
     recording_enabled: Flag | None = None
-    url: Text | None = None
+    url: str | None = None
     links: dict[str, Any] | None = None
 
 

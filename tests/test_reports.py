@@ -214,7 +214,10 @@ def test_long_text_without_a_url_is_searched_in_linear_time() -> None:
 
 def test_what_json_cannot_carry_is_replaced() -> None:
     sent = summary_with(media_region="\ud800x", new_field=[float("nan"), float("inf"), 1.5], **{"\udfff": 1})
-    report = document(make_report(sent, room_name="a\udc80b"))
+    made = make_report(sent, room_name="a\udc80b")
+    assert made.data.summary is not None
+    assert made.data.summary["new_field"] == [None, None, 1.5]
+    report = document(made)
     assert report["data"]["summary"] == summary_with(
         media_region="\ufffdx", new_field=[None, None, 1.5], **{"\ufffd": 1}
     )
@@ -267,6 +270,13 @@ def test_d81_every_shape_of_too_much_fits(summary: dict[str, Any]) -> None:
     VALIDATOR.validate(json.loads(body))
     assert json.loads(body)["data"]["left_out"]
     assert json.loads(body)["data"]["room_sid"] == ROOM_SID
+
+
+def test_d81_documented_fields_are_the_last_to_go() -> None:
+    unknown = {f"field_{n}": "x" * 50 for n in range(1000)}
+    data = document(make_report({**unknown, **ORDINARY}))["data"]
+    assert {name: data["summary"][name] for name in FIELDS} == ORDINARY
+    assert data["left_out"] == [{"path": "summary", "kind": "fields", "count": 1026 - len(data["summary"])}]
 
 
 # Figures

@@ -15,6 +15,7 @@ from room_reports.destinations import Notice
 from room_reports.destinations.slack import message, notice_message, spoken, text_message
 from room_reports.slack_text import one_line, plain
 from room_reports.summaries import FIELDS
+from room_reports.verdicts import Verdict
 from sandbox.messages import links, mentions, refusal, render
 from tests.support.reports import CONSOLE_URL, ORDINARY, ROOM_SID, callback_with, make_report, summary_with
 
@@ -273,14 +274,27 @@ def test_every_possible_verdict_at_once_fits() -> None:
     assert render(payload).count("⚠️") == 6
 
 
+def test_more_verdicts_than_fit_are_not_shown() -> None:
+    report = make_report()
+    verdicts = tuple(Verdict(code=f"rule_{n}", severity="warning", text=f"{n} " + "<" * 500) for n in range(40))
+    payload = message(report.model_copy(update={"data": report.data.model_copy(update={"verdicts": verdicts})}))
+    assert refusal(payload) is None
+    assert render(payload).count("⚠️") == 11
+
+
 @pytest.mark.parametrize(
-    "template", ["https://c.example/{room_sid}|x>", "https://c.example/{room_sid}?a=1&b=2", "https://c.example/<!here>"]
+    ("path", "linked"),
+    [
+        ("{room_sid}|x>", ROOM_SID + "%7Cx&gt;"),
+        ("{room_sid}?a=1&b", ROOM_SID + "?a=1&amp;b"),
+        ("<!here>", "&lt;!here&gt;"),
+    ],
 )
-def test_console_link_cannot_break_out(template: str) -> None:
-    payload = message(make_report(console_url=template))
+def test_console_link_cannot_break_out(path: str, linked: str) -> None:
+    payload = message(make_report(console_url=f"https://c.example/{path}"))
     assert mentions(payload) == []
-    assert len(links(payload)) == 1
-    assert payload["blocks"][-1]["elements"][0]["text"].endswith("|Open in Twilio Console>")
+    (element,) = payload["blocks"][-1]["elements"]
+    assert element["text"] == f"`{ROOM_SID}` · <https://c.example/{linked}|Open in Twilio Console>"
 
 
 def test_console_link_that_slack_would_refuse_is_left_out() -> None:
