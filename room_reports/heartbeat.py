@@ -28,7 +28,7 @@ class Heartbeat:
         self._next = 0.0
 
     def beat(self) -> None:
-        """Says that the worker lives. A disk that is full or read-only is no reason to stop working, so it is ignored."""
+        """Says that the worker lives. A disk that is full or read-only is ignored: no reason to stop working."""
         now = time.monotonic()
         if now < self._next:
             return

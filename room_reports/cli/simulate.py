@@ -16,8 +16,7 @@ from room_reports.cli.terminal import RoomSid, clean, span
 from room_reports.errors import Failure
 from room_reports.signatures import sign
 from room_reports.transport import Transport
-
-CALLBACK_PATH = "/twilio/rooms"
+from room_reports.web.receiving import PATH
 
 
 @click.command(
@@ -27,7 +26,7 @@ Examples:
   flask simulate --room RM0123456789abcdef0123456789abcdef
   flask simulate --url https://reports.example.com/twilio/rooms"""
 )
-@click.option("--url", help=f"The callback URL of the copy. Default: http://127.0.0.1:PORT{CALLBACK_PATH}")
+@click.option("--url", help=f"The callback URL of the copy. Default: http://127.0.0.1:PORT{PATH}")
 @click.option("--room", "sid", type=RoomSid(), metavar="SID", help="One of your rooms. Default: an invented one.")
 @click.option("--name", default="simulated room", show_default=True, help="The room's name.")
 def simulate(url: str | None, sid: str | None, name: str) -> None:
@@ -38,7 +37,7 @@ def simulate(url: str | None, sid: str | None, name: str) -> None:
     """
     settings = load_or_exit()
     speak_plainly(settings)
-    target = url or f"http://127.0.0.1:{settings.port}{CALLBACK_PATH}"
+    target = url or f"http://127.0.0.1:{settings.port}{PATH}"
     if urlsplit(target).scheme not in ("http", "https") or not urlsplit(target).hostname:
         raise click.BadParameter("must be the whole URL, beginning with http:// or https://", param_hint="--url")
     room_sid = sid or f"RM{secrets.token_hex(16)}"
@@ -99,7 +98,7 @@ def explanation(status: int) -> str:
     if status == 403:
         return "Its TWILIO_AUTH_TOKEN, TWILIO_ACCOUNT_SID or PUBLIC_BASE_URL is another than here; its log says more."
     if status == 404:
-        return f"There is no such path: callbacks go to {CALLBACK_PATH}."
+        return f"There is no such path: callbacks go to {PATH}."
     if status == 503:
         return "It cannot reach its Redis: flask doctor"
     return "Its log says why."
