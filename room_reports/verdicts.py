@@ -179,7 +179,7 @@ def _unfamiliar_data(facts: Facts) -> str | None:
 
 RULES = (
     Rule("data_incomplete", "warning", "The summary was not complete when the report was made.", _data_incomplete),
-    Rule("nobody_came", "warning", "The room ended without anybody having joined.", _nobody_came),
+    Rule("nobody_came", "notice", "The room ended without anybody having joined.", _nobody_came),
     Rule("single_participant", "notice", "One person came and nobody else.", _single_participant),
     Rule("at_capacity", "warning", "As many people at once as the room allows.", _at_capacity),
     Rule("nothing_recorded", "warning", "Recording was enabled, people came, no second was kept.", _nothing_recorded),

@@ -129,6 +129,18 @@ def test_what_is_unknown_is_not_shown() -> None:
     ]
 
 
+def test_room_that_nobody_came_to_is_short() -> None:
+    empty = {"unique_participants": 0, "unique_participant_identities": 0, "concurrent_participants": 0}
+    lines = render(message(make_report(summary_with(**empty)))).split("\n")
+    assert lines[:4] == [
+        "┃ 🔎 weekly-planning",
+        "┃ 42 min · nobody",
+        "┃ 🔎 Nobody came.",
+        "┃ Time  2026-11-23 13:23–14:05 UTC",  # noqa: RUF001
+    ]
+    assert len(lines) == 6
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -222,6 +222,8 @@ def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]
     """The figures that are known, with their labels."""
     if derived.ended_at is not None:
         yield "Time", span(derived.started_at, derived.ended_at)
+    if derived.people == 0:
+        return  # the rest are noughts
     if (peak := derived.peak).concurrent is not None:
         yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
     if derived.participant_minutes is not None:
