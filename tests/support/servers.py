@@ -36,7 +36,7 @@ class RedisServer:
         assert binary is not None, f"{engine} is not installed"
         # Short: the path of a Unix socket has at most some hundred characters, and pytest's are long.
         self._directory = Path(tempfile.mkdtemp(prefix="rr-"))
-        self.socket = self._directory / "redis.sock"
+        self.socket = Path(options.get("unixsocket", self._directory / "redis.sock"))
         self.port = free_port()
         self.options = options
         settings = {
@@ -109,7 +109,11 @@ class RedisServer:
         self._process().send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.kill()

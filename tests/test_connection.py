@@ -1,0 +1,47 @@
+"""Clients of Redis: the kinds of URL, and the trap of a socket path with a space."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from config.settings import Settings, load
+from room_reports.connection import web_client, worker_client
+from tests.support.processes import settings_for
+from tests.support.servers import RedisServer
+
+
+def settings(url: str, **variables: str) -> Settings:
+    return load(settings_for(url, **variables))
+
+
+def test_making_a_client_connects_to_nothing() -> None:
+    for make in (web_client, worker_client):
+        make(settings("redis://192.0.2.1:1/0")).close()
+
+
+def test_unix_and_tcp(valkey: RedisServer) -> None:
+    for url in (valkey.url, valkey.tcp_url):
+        for make in (web_client, worker_client):
+            with make(settings(url)) as client:
+                assert client.ping()
+
+
+def test_socket_path_with_a_space_is_no_trap_for_rq() -> None:
+    with tempfile.TemporaryDirectory(prefix="a b ") as directory:
+        path = Path(directory) / "s"
+        with RedisServer(unixsocket=str(path)), worker_client(settings(f"unix://{quote(str(path))}?db=0")) as client:
+            info = client.client_info()
+        assert str(path) in info["addr"]
+        assert info["db"] == "0"
+
+
+@pytest.mark.parametrize(("verify", "expected"), [("1", "required"), ("0", "none")])
+def test_tls_is_verified_unless_told_otherwise(verify: str, expected: str) -> None:
+    client = web_client(settings("rediss://127.0.0.1:1/0", REDIS_TLS_VERIFY=verify))
+    assert isinstance(client.connection_pool.make_connection(), redis.SSLConnection)
+    assert str(client.connection_pool.connection_kwargs.get("ssl_cert_reqs", "required")) == expected
