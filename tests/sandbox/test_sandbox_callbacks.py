@@ -116,6 +116,12 @@ def test_a_get_carries_everything_in_the_query() -> None:
     )
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_connection_overrides_in_the_fragment_are_neither_signed_nor_sent(method: Literal["POST", "GET"]) -> None:
+    signed = callbacks.request(URL + "#rc=5&rp=5xx", PARAMS, token=TOKEN, method=method)
+    assert is_genuine(signed) and "#" not in signed.url
+
+
 def test_headers_given_come_last() -> None:
     signed = callbacks.request(URL, PARAMS, token=TOKEN, headers={"Host": "evil.example.com"})
     assert signed.headers["Host"] == "evil.example.com"

@@ -58,6 +58,7 @@ BEYOND: list[object] = [
     {"type": "actions", "elements": [button(action_id="a" * 256)]},
     {"type": "actions", "elements": [button(text=mrkdwn("x"))]},
     {"type": "image", "image_url": "u", "alt_text": "x" * 2001},
+    {"type": "image", "image_url": "u" * 3001, "alt_text": ""},
     {"type": "rich_text"},
     {"type": "markdown", "text": "x" * 12_001},
     {"type": "hologram"},

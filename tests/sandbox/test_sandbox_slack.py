@@ -87,6 +87,8 @@ def test_scripted_refusals_are_worded_as_slack_words_them_and_accept_nothing(
     assert (response.status_code, response.text) == (status, text)
     assert not sandbox.slack.accepted() and sandbox.slack.history()[0].room_sid == SID
     assert post(sandbox).text == "ok"
+    counts = sandbox.slack.counts()
+    assert (counts["requests"], counts["accepted"], counts["rooms"]) == (2, 1, 1)
 
 
 def test_429_says_for_how_long_or_not(sandbox: Sandbox) -> None:
