@@ -167,8 +167,9 @@ class ConcurrentWorker(BaseWorker):
             taken = self._take(slots)
             if not taken and not self._stop_requested:
                 popped = self.connection.blpop([self.queues[0].key], timeout=BLOCK)
-                faults.reach(Point.JOB_POPPED)
-                taken = self._take(slots, as_text(popped[1])) if popped else []
+                if popped:
+                    faults.reach(Point.JOB_POPPED)
+                    taken = self._take(slots, as_text(popped[1]))
         finally:
             for _ in range(slots - len(taken)):
                 self._free.release()
