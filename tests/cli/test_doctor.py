@@ -24,7 +24,7 @@ from sandbox.client import Sandbox
 from tests.cli.conftest import Run
 from tests.cli.rooms import deliver, hold, open_room, summarise
 from tests.support.processes import wait_until
-from tests.support.servers import BlackHole, RedisServer
+from tests.support.servers import BlackHole, RedisServer, free_port
 
 
 def levels(result: Result) -> dict[str, str]:
@@ -145,7 +145,7 @@ class TestRedis:
         assert "out of memory → Redis is full" in said(result, "redis")
 
     def test_cluster(self, run: Run) -> None:
-        with RedisServer(**{"cluster-enabled": "yes"}) as server:
+        with RedisServer(**{"cluster-enabled": "yes", "cluster-port": str(free_port())}) as server:
             with server.client() as client:
                 client.cluster("ADDSLOTSRANGE", 0, 16383)
                 wait_until(lambda: client.cluster("INFO")["cluster_state"] == "ok", what="the cluster is ready")

@@ -82,6 +82,14 @@ class TestServer:
         assert 0 < server.latency < 5
         assert abs(server.skew) < 5
 
+    def test_knows_a_replica_even_one_that_can_be_written(self) -> None:
+        options = {"replica-read-only": "no"}
+        with RedisServer() as primary, RedisServer(replicaof=f"127.0.0.1 {primary.port}", **options) as replica:
+            with replica.client() as client:
+                ledger = make_ledger(client)
+                ledger.ping_writable()
+                assert ledger.server().is_replica is True
+
     def test_settings_that_may_not_be_read_are_unknown(self) -> None:
         with RedisServer(save="3600 1", appendonly="yes") as own, own.client() as client:
             assert make_ledger(client).server().snapshots is True
