@@ -68,8 +68,8 @@ def refuse(tally: Tally, error: HTTPException) -> Response:
     if seen := tally.count(reason):
         facts = {"request_id": g.get("request_id"), "remote": request.remote_addr, "so_far": seen}
         log.info("request refused", error=reason, status=error.code, **facts)
-    allow = error.get_response().headers.get("Allow")
-    return answer(error.code or 500, {"error": reason}, {"Allow": allow} if allow else {})
+    allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+    return answer(error.code or 500, {"error": reason}, {"Allow": allowed} if allowed else {})
 
 
 def give_up(error: Exception) -> Response:
