@@ -37,7 +37,7 @@ WAY: tuple[tuple[Point, str], ...] = (
     (Point.REPORT_SENT, "webhook"),
     (Point.OUTCOME_WRITTEN, "webhook"),
 )
-"""Every point that a room passes, in order, and the step it belongs to."""
+"""Every point that a room passes, in order, and the step it belongs to, when it is there before its worker."""
 
 UNTOUCHED = 0
 """The way on which nobody dies."""
@@ -84,8 +84,7 @@ def walk(server: RedisServer, sandbox: Sandbox, number: int, folder: Path) -> En
     scene = Scene(server, sandbox, db=number, WORKER_THREADS="1", **PATIENT)
     sid = scene.open(number)
     trace = folder / f"{number}.trace"
-    argv = [sys.executable, "-m", "tests.processes.faulty_worker", str(number), str(trace)]
-    with Process(argv, env=scene.env, log=folder / f"{number}.log") as first:
+    with faulty_worker(scene, number, trace) as first:
         if number == UNTOUCHED:
             scene.wait_for_all(1, seconds=60)
             code = first.stop()
@@ -105,10 +104,34 @@ def walk(server: RedisServer, sandbox: Sandbox, number: int, folder: Path) -> En
     )
 
 
+def faulty_worker(scene: Scene, number: int, trace: Path) -> Process:
+    """A worker that dies at its `number`-th point and writes to `trace` which ones it reached."""
+    argv = [sys.executable, "-m", "tests.processes.faulty_worker", str(number), str(trace)]
+    return Process(argv, env=scene.env, log=trace.with_suffix(".log"))
+
+
 def test_every_point_is_on_the_way(ends: list[End]) -> None:
     assert ends[UNTOUCHED].reached == tuple(point for point, _ in WAY)
-    assert {point for point, _ in WAY} == set(Point), "a point that no test kills at"
+    assert {point for point, _ in WAY} | {Point.JOB_POPPED} == set(Point), "a point that no test kills at"
     assert ends[UNTOUCHED].code == 0
+
+
+def test_b41_a_job_that_was_popped_and_not_yet_taken_is_queued_again(
+    valkey: RedisServer, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    scene = Scene(valkey, sandbox)
+    scene.redis.flushall()
+    with faulty_worker(scene, 1, tmp_path / "trace") as idle:
+        wait_until(lambda: any(client["cmd"] == "blpop" for client in scene.redis.client_list()), what="it is idle")
+        sid = scene.open()
+        assert idle.wait() == -9
+    assert (tmp_path / "trace").read_text().splitlines() == [Point.JOB_POPPED]
+    assert (scene.state(sid, "summary"), scene.redis.llen("rq:queue:room-reports")) == ("queued", 0)
+    with scene.worker(tmp_path / "second.log") as second:
+        scene.wait_for_all(1)
+        assert second.stop() == 0
+    assert scene.room(sid).steps[0].attempt == 2
+    assert scene.arrivals(sid) == (1, 1)
 
 
 @pytest.mark.parametrize("number", range(1, len(WAY) + 1), ids=[f"{point}, {step}" for point, step in WAY])

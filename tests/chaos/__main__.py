@@ -118,7 +118,7 @@ def drain(stage: Stage, *, patience: float) -> None:
         try:
             stage.resume_holds()
             waiting = sum(total for total, _, _ in ledger.due().values())
-            if not waiting and not ledger.counts()["open"]:
+            if not waiting and not ledger.counts()["open"] and not stage.started_jobs():
                 return
         except LedgerUnavailable:
             pass

@@ -131,6 +131,11 @@ class Stage:
             if hold.until is None:
                 ledger.resume(hold.lane)
 
+    def started_jobs(self) -> int:
+        """How many jobs RQ takes to be running; those of killed workers too, until their time is over."""
+        with self.client() as client:
+            return cast(int, client.zcard(f"rq:wip:{QUEUE}"))
+
     def stop(self) -> list[str]:
         """SIGTERM to every web and worker. Returns what did not end as it should."""
         notes = [self._ended(process) for process in (*self._web, *self._worker)]

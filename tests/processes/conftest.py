@@ -25,7 +25,9 @@ def durable() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def scene(durable: RedisServer, sandbox: Sandbox) -> Scene:
-    """An empty ledger and the sandbox."""
+    """An empty ledger and the sandbox; the server is put right, whatever the test before left."""
+    durable.kill()
+    durable.start()
     scene = Scene(durable, sandbox)
     scene.redis.flushall()
     return scene
