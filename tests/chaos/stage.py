@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import NoReturn, Self, cast
 
 import psutil
@@ -67,6 +69,7 @@ class Stage:
     _web: list[Web] = field(init=False, default_factory=list)
     _worker: list[Process] = field(init=False, default_factory=list)
     _started: int = field(init=False, default=0)
+    _locks: defaultdict[tuple[str, int], Lock] = field(init=False, default_factory=lambda: defaultdict(Lock))
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -101,21 +104,9 @@ class Stage:
         return make_ledger(self.settings, self.client())
 
     def strike(self, blow: Blow) -> Hit:
-        """Does it, waits as long as it lasts, and undoes it."""
-        began = time.time()
-        deeds: Mapping[str, Callable[[Blow], Hit | str | None]] = {
-            "worker killed": self._kill_worker,
-            "worker terminated": self._terminate_worker,
-            "web killed": self._kill_web,
-            "web process killed": self._kill_web_process,
-            "web terminated": self._terminate_web,
-            "redis killed": self._kill_redis,
-            "redis stopped": self._stop_redis,
-        }
-        result = deeds.get(blow.kind, self._turn_off)(blow)
-        if isinstance(result, Hit):
-            return result
-        return Hit(blow, began, time.time(), result or "")
+        """Does it, waits as long as it lasts, and undoes it; one after the other to the same target."""
+        with self._locks[blow.kind.split()[0], blow.target]:
+            return self._strike(blow)
 
     def clear_up(self) -> None:
         """Ends all that makes the other sides fail, as after a long day: what is open now can be finished."""
@@ -145,6 +136,22 @@ class Stage:
         """Leaves nothing running and ends this process, whatever its threads wait for."""
         self._stack.close()
         os._exit(130)
+
+    def _strike(self, blow: Blow) -> Hit:
+        began = time.time()
+        deeds: Mapping[str, Callable[[Blow], Hit | str | None]] = {
+            "worker killed": self._kill_worker,
+            "worker terminated": self._terminate_worker,
+            "web killed": self._kill_web,
+            "web process killed": self._kill_web_process,
+            "web terminated": self._terminate_web,
+            "redis killed": self._kill_redis,
+            "redis stopped": self._stop_redis,
+        }
+        result = deeds.get(blow.kind, self._turn_off)(blow)
+        if isinstance(result, Hit):
+            return result
+        return Hit(blow, began, time.time(), result or "")
 
     def _kill_worker(self, blow: Blow) -> Hit:
         worker = self._worker[blow.target]
