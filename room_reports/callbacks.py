@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
 ROOM_ENDED = "room-ended"
@@ -58,8 +58,7 @@ class StatusCallback:
 
     def to_json(self) -> str:
         """Compact JSON that `from_json` reads."""
-        values = asdict(self)
-        del values["timestamp"]
+        values = {name: value for name, value in vars(self).items() if name != "timestamp"}
         return json.dumps(values, separators=(",", ":"))
 
     @classmethod

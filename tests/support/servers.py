@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Self
@@ -152,4 +153,50 @@ class BlackHole:
         self._socket.close()
 
 
-__all__ = ["ENGINES", "BlackHole", "RedisServer", "binary_of", "free_port"]
+class Forwarder:
+    """A TCP connection to a server on 127.0.0.1 with something in between that can forget it, as firewalls do."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._sockets: list[socket.socket] = []
+        self._forgotten: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def forget(self) -> None:
+        """From now on nothing passes on the connections there are; nobody is told. New ones work."""
+        self._forgotten.update(self._sockets)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (self._listener, *self._sockets):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it was closed before
+            each.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            self._sockets += [client, server]
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                if source not in self._forgotten:
+                    sink.sendall(data)
+        except OSError:
+            pass  # one side is gone
+
+
+__all__ = ["ENGINES", "BlackHole", "Forwarder", "RedisServer", "binary_of", "free_port"]

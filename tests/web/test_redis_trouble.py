@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import StartWeb
 from tests.support.processes import Web, settings_for, wait_until
-from tests.support.servers import BlackHole, RedisServer, free_port
+from tests.support.servers import BlackHole, Forwarder, RedisServer, free_port
 from tests.web.conftest import form, jobs, post
 from tests.web.wire import Answer, exchange
 
@@ -70,6 +70,14 @@ def test_b32_restarts_between_two_callbacks(start_web: StartWeb, server: RedisSe
         assert answer_in_time(web, number).status == 204
         server.stop()
         server.start()
+
+
+def test_b32_connection_that_died_unnoticed(start_web: StartWeb, server: RedisServer) -> None:
+    with Forwarder(server.port) as between:
+        web = start_web(settings_for(f"redis://127.0.0.1:{between.port}/0"))
+        assert answer_in_time(web, 1).status == 204
+        between.forget()
+        assert answer_in_time(web, 2).status == 204
 
 
 def test_b32_black_hole_from_the_start(start_web: StartWeb) -> None:
