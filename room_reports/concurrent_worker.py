@@ -283,6 +283,7 @@ class ConcurrentWorker(BaseWorker):
         for job in late:
             log.warning("job handed back", job_id=job.id)
         try:
+            self.connection.ping()  # the ledger would wait for Redis longer than we have; the leases heal it
             for job in late:
                 self._hand_back(*job.args)
             if registered:
