@@ -88,3 +88,18 @@ def test_b43_it_stops_in_time_while_redis_is_away(scene: Scene, begin: Begin, tr
             scene.server.start()
         else:
             scene.server.go_on()
+
+
+def test_b43_it_stops_in_time_while_redis_is_away_and_an_outcome_waits_for_it(scene: Scene, begin: Begin) -> None:
+    scene.sandbox.twilio.latency(SLOW)
+    sid = scene.open()
+    worker = begin()
+    wait_until(lambda: scene.sandbox.twilio.history(sid), what="the fetch is on its way")
+    scene.server.kill()
+    try:
+        worker.stop(seconds=PLATFORMS_WAIT)
+    finally:
+        scene.server.start()
+    begin()
+    scene.wait_for_all(1)
+    assert scene.arrivals(sid) == (1, 1)
