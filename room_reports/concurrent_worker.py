@@ -12,7 +12,9 @@ comes back from the ledger's due index.
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -99,7 +101,9 @@ class ConcurrentWorker(BaseWorker):
         on_beat: Callable[[str, int], None],
         **options: Any,
     ) -> None:
-        super().__init__([queue], worker_ttl=WORKER_TTL, log_job_description=False, **options)
+        # Unprepared, for RQ's preparation asks Redis, and a worker must be able to start before it.
+        super().__init__([queue], worker_ttl=WORKER_TTL, log_job_description=False, prepare_for_work=False, **options)
+        self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._threads = threads
         self._calls = frozenset(calls)
         self._longest_job = longest_job
