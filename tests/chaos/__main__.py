@@ -31,8 +31,8 @@ def main() -> int:
     options = parse()
     print(f"chaos: seed {options.seed}, {options.rooms} rooms at {options.rate:g} a second", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as name:
-        folder = Path(options.keep or name)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(options.keep or f"{name}/logs")
+        folder.mkdir(parents=True)
         record, took = run(options, folder)
     verdict = judge(record)
     summarise(options, record, verdict, took)
@@ -51,7 +51,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engine", choices=ENGINES, default="valkey")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="of the append-only file")
     parser.add_argument("--old", metavar="REVISION", help="run the first worker from this commit")
-    parser.add_argument("--keep", metavar="FOLDER", help="keep the logs there")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep the logs in this new folder")
     options = parser.parse_args()
     # A short run has to last long enough for every kind of blow to fall.
     options.rate = options.rate or min(60.0, max(10.0, options.rooms / 20))
