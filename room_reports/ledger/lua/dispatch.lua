@@ -38,6 +38,7 @@ local function dispatch_lane(lane, room_left)
       if found[1] == 'running' then
         count('attempts', step, 'lost', '')
         note(sid, cjson.encode({step = step, attempt = tonumber(found[2]), at = now, outcome = 'lost',
+          due = tonumber(redis.call('ZSCORE', due_key(lane), sid)),
           detail = 'the worker that ran it died; the lease ran out'}))
       end
       may_pass(lane, sid)
