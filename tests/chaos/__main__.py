@@ -44,7 +44,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rooms", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=0, help="rooms a second (default: 10 to 60)")
+    parser.add_argument("--rate", type=float, default=0, help="rooms a second (default: 10 to 40)")
     parser.add_argument("--every", type=float, default=0, help="seconds between blows (default: 1)")
     parser.add_argument("--webs", type=int, default=2)
     parser.add_argument("--workers", type=int, default=3)
@@ -54,7 +54,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--keep", metavar="FOLDER", help="keep the logs in this new folder")
     options = parser.parse_args()
     # A short run has to last long enough for every kind of blow to fall.
-    options.rate = options.rate or min(60.0, max(10.0, options.rooms / 20))
+    options.rate = options.rate or min(40.0, max(10.0, options.rooms / 20))
     options.every = options.every or 1.0
     return options
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from room_reports.ledger import FINAL
 from tests.chaos.history import Record, is_success
 from tests.chaos.plan import Hit
+from tests.chaos.variables import VARIABLES
 
 BEFORE, AFTER = 0.5, 2.5
 """Seconds around an arrival in which a death may have kept it from being recorded: a blur of clocks before it, the
@@ -28,7 +29,8 @@ UNHEARD = frozenset({"timeout", "connection", "truncated"})
 REDIS = frozenset({"redis killed", "redis stopped"})
 DEADLY = REDIS | {"worker killed"}
 
-LONGEST_NOTICE = 30.0
+LEASE = float(VARIABLES["STEP_LEASE"])
+LONGEST_NOTICE = 120.0
 """Seconds within which a lost attempt is noticed, with holds and a full queue in between."""
 
 Cause = Literal["unheard", "inside", "outside"]
@@ -195,14 +197,19 @@ def surprises(record: Record) -> Iterator[str]:
         for attempt in room.attempts:
             if attempt.get("reason") == "internal":
                 yield f"{room.sid}: internal error in attempt {brief(attempt)}"
-            if attempt["outcome"] == "lost" and not any(may_have_lost(hit, attempt["at"]) for hit in record.hits):
+            if attempt["outcome"] == "lost" and not any(may_have_lost(hit, attempt) for hit in record.hits):
                 yield f"{room.sid}: lost {attempt['step']} attempt {brief(attempt)}, and nothing had died"
 
 
-def may_have_lost(hit: Hit, noticed: float) -> bool:
-    """Whether a step whose lease was seen to have run out at that time may have been lost by this."""
+def may_have_lost(hit: Hit, attempt: dict[str, Any]) -> bool:
+    """Whether an attempt was lost by this: it fell while the attempt had its lease.
+
+    A worker of an older commit does not say when the lease ran out, only when that was noticed.
+    """
+    lease_ended = attempt.get("due", attempt["at"])
+    longest = LEASE if "due" in attempt else LONGEST_NOTICE
     end = hit.ended if hit.blow.kind in REDIS else hit.began
-    return hit.blow.kind in DEADLY and hit.began <= noticed and end >= noticed - LONGEST_NOTICE
+    return hit.blow.kind in DEADLY and hit.began <= lease_ended and end >= lease_ended - longest - BEFORE
 
 
 def overlaps_redis(record: Record, hit: Hit) -> bool:

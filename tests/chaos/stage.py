@@ -27,29 +27,9 @@ from sandbox import answers
 from sandbox.client import Sandbox, ServiceControl
 from sandbox.options import Options
 from tests.chaos.plan import Blow, Hit
+from tests.chaos.variables import CALLBACK_PATH, PUBLIC_URL, VARIABLES
 from tests.support.processes import ROOT, Process, Web, Worker
 from tests.support.servers import RedisServer
-
-PUBLIC_URL = "http://reports.example.com"
-CALLBACK_PATH = "/twilio/rooms"
-
-VARIABLES = {
-    "PUBLIC_BASE_URL": PUBLIC_URL,
-    "WEB_CONCURRENCY": "2",
-    "WORKER_THREADS": "16",
-    "SUMMARY_WAITS": "0.3,0.6,1",
-    "DELIVERY_WAITS": "0.3,0.6,1",
-    "HTTP_CONNECT_TIMEOUT": "1",
-    "HTTP_READ_TIMEOUT": "1.5",
-    "HTTP_TOTAL_TIMEOUT": "1.5",
-    "STEP_LEASE": "5",
-    "DISPATCH_EVERY": "0.2",
-    "SHUTDOWN_GRACE": "5",
-    "SLACK_RATE": "0",
-    # Off, for it would hide what it repairs: a row that was promised and lost.
-    "RECONCILE_EVERY": "0",
-}
-"""Short waits, so that everything happens often; deadlines stay long, so that nothing is given up."""
 
 
 @dataclass
@@ -227,7 +207,8 @@ class Stage:
             code = process.stop(seconds=self.settings.shutdown_grace + 10)
         except AssertionError:
             return f"{process.log.stem} did not stop"
-        return f"{process.log.stem} stopped with {code}" if code else ""
+        # -SIGTERM: it was told while it still started, and had begun nothing.
+        return "" if code in (0, -signal.SIGTERM) else f"{process.log.stem} stopped with {code}"
 
     def _in_hand(self, pid: int) -> tuple[tuple[str, str, int], ...]:
         """The attempts that a dead worker left unfinished, by RQ's registry of started jobs and the rows."""

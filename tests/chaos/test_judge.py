@@ -116,6 +116,13 @@ BROKEN = {
         {"rooms": {SID: row(attempts=({"step": "slack", "attempt": 1, "at": T + 9, "outcome": "lost"},))}},
         "nothing had died",
     ),
+    "lost long after a death": (
+        {
+            "rooms": {SID: row(attempts=({"step": "slack", "attempt": 1, "at": T, "due": T, "outcome": "lost"},))},
+            "hits": (hit("worker killed", T - 7, T - 6),),
+        },
+        "nothing had died",
+    ),
     "bad stop": ({"hits": (hit("worker terminated", T, T + 1, note="stopped with 1"),)}, "stopped with 1"),
     "traceback": ({"failures": ("worker-1: uncaught exception",)}, "uncaught exception"),
 }
@@ -159,6 +166,12 @@ def test_an_attempt_that_timed_out_excuses_one_repeat_and_no_more() -> None:
     three = {"slack": (arrival(), arrival(T + 1.2), arrival(T + 1.4)), "webhook": (arrival(),)}
     verdict = judge(record(deliveries=three, rooms={SID: row(attempts=(attempt,))}))
     assert (verdict.unheard, verdict.outside) == (1, 1)
+
+
+def test_a_death_during_its_lease_explains_a_lost_attempt() -> None:
+    attempt = {"step": "slack", "attempt": 1, "at": T + 40, "due": T, "outcome": "lost"}
+    killed = hit("worker killed", T - 4, T - 3)
+    assert judge(record(rooms={SID: row(attempts=(attempt,))}, hits=(killed,))).problems == ()
 
 
 def test_recovery_is_measured_from_the_death_to_the_next_sign() -> None:
