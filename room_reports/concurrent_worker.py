@@ -138,7 +138,7 @@ class ConcurrentWorker(BaseWorker):
         self._install_signal_handlers()
         for number in range(self._threads):
             threading.Thread(target=self._run_jobs, name=f"job-{number}", daemon=True).start()
-        registered = False
+        registered = away = False
         while not self._stop_requested:
             self._on_turn()
             try:
@@ -147,10 +147,12 @@ class ConcurrentWorker(BaseWorker):
                     self.bootstrap(logging_level=None)
                     registered = True
                 self._take_some()
+                away = False
             except (redis.RedisError, LedgerUnavailable) as error:
                 log.warning("worker waits for redis", error=type(error).__name__)
+                away = True
                 time.sleep(1)
-        return self._stop(registered)
+        return self._stop(says_goodbye=registered and not away)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Signal handler: stop taking jobs. Asked twice it is the same: the jobs that run have the grace time."""
@@ -276,24 +278,26 @@ class ConcurrentWorker(BaseWorker):
         self._on_beat(self.name, self.busy)
         self.check_for_suspension(burst=False)
 
-    def _stop(self, registered: bool) -> bool:
-        """Waits for the jobs that run, hands back the ones that outlast the grace time, and says goodbye."""
+    def _stop(self, *, says_goodbye: bool) -> bool:
+        """Waits for the jobs that run, hands back the ones that outlast the grace time, and says goodbye.
+
+        Without Redis there is nobody to say it to, and no time to wait for it: the leases heal what is left.
+        """
         log.info("worker stops", running=self.busy)
         end = time.monotonic() + self._grace
         while self._running and time.monotonic() < end:
             self._on_turn()
             time.sleep(0.05)
         late = [job for job in self._running.values() if job is not None]
-        for job in late:
-            log.warning("job handed back", job_id=job.id)
         try:
-            self.connection.ping()  # the ledger would wait for Redis longer than we have; the leases heal it
-            for job in late:
-                self._hand_back(*job.args)
-            if registered:
+            if says_goodbye:
+                self.connection.ping()  # it may have gone meanwhile, and the ledger would wait for it
+                for job in late:
+                    log.warning("job handed back", job_id=job.id)
+                    self._hand_back(*job.args)
                 self._take(0)
                 self.teardown()  # type: ignore[no-untyped-call]
         except (redis.RedisError, LedgerUnavailable) as error:
             log.warning("worker could not say goodbye", error=type(error).__name__)
-        log.info("worker stopped", handed_back=len(late))
+        log.info("worker stopped", unfinished=len(late))
         return not late

@@ -23,7 +23,7 @@ WORKER_ANSWER = 5.0
 WORKER_RETRIES = 30
 """With pauses of up to two seconds: an outcome waits for Redis for most of a minute, which is about a lease."""
 
-LOOP_RETRIES = 1
+LOOP_RETRIES = 0
 
 
 def web_client(settings: Settings) -> redis.Redis:
