@@ -42,7 +42,13 @@ WAY: tuple[tuple[Point, str], ...] = (
 UNTOUCHED = 0
 """The way on which nobody dies."""
 
-PATIENT = {"HTTP_READ_TIMEOUT": "1.5", "HTTP_TOTAL_TIMEOUT": "1.5", "STEP_LEASE": "5"}
+PATIENT = {
+    "HTTP_CONNECT_TIMEOUT": "3",
+    "HTTP_READ_TIMEOUT": "3",
+    "HTTP_TOTAL_TIMEOUT": "3",
+    "SHUTDOWN_GRACE": "3",
+    "STEP_LEASE": "8",
+}
 """With all those processes starting at once even a loopback request may take a while."""
 
 LEFT_RUNNING = {

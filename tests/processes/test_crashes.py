@@ -66,9 +66,10 @@ def test_b45_several_dispatchers_run_no_step_twice_at_once(scene: Scene, begin: 
 
 def test_b45_the_other_dispatcher_takes_over(scene: Scene, begin: Begin) -> None:
     first, _ = begin(), begin()
+    wait_until(lambda: scene.redis.scard("rq:workers") == 2, what="both workers are there")
     scene.sandbox.twilio.latency(SLOW)
     sids = [scene.open(number) for number in range(8)]
-    wait_until(lambda: scene.sandbox.twilio.counts()["requests"] == 8, what="both workers are busy")
+    wait_until(lambda: scene.redis.zcard("rq:wip:room-reports") == 8, what="every thread of both is busy")
     first.kill()
     scene.wait_for_all(8)
     lost = [outcome for sid in sids for outcome in scene.outcomes(sid) if outcome[1] == "lost"]
