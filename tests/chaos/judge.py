@@ -29,6 +29,9 @@ UNHEARD = frozenset({"timeout", "connection", "truncated"})
 REDIS = frozenset({"redis killed", "redis stopped"})
 DEADLY = REDIS | {"worker killed"}
 
+HELD = 2.0
+"""Seconds that a hold may outlast what it was for: the longest pause between probes, and the probe."""
+
 LEASE = float(VARIABLES["STEP_LEASE"])
 LONGEST_NOTICE = 120.0
 """Seconds within which a lost attempt is noticed, with holds and a full queue in between."""
@@ -239,4 +242,4 @@ def recovery_times(record: Record) -> Iterator[float]:
 def disturbs(hit: Hit, start: float, end: float, step: str) -> bool:
     """Whether a blow kept a step from running between two times."""
     own = "twilio off" if step == "summary" else f"{step} off"
-    return hit.blow.kind in (*REDIS, own) and hit.began <= end and hit.ended >= start
+    return hit.blow.kind in (*REDIS, own) and hit.began <= end and hit.ended + HELD >= start

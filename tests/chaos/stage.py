@@ -196,10 +196,15 @@ class Stage:
         time.sleep(blow.lasts)
         side.normal()
         if blow.manner == "gone":
-            try:
-                self.resume_holds()
-            except LedgerUnavailable:
-                pass  # resumed at the end
+            self._resume()
+            time.sleep(self.settings.http_total_timeout)
+            self._resume()  # an answer from before may have held it again
+
+    def _resume(self) -> None:
+        try:
+            self.resume_holds()
+        except LedgerUnavailable:
+            pass  # resumed at the end
 
     def _ended(self, process: Process) -> str:
         """SIGTERM and what is wrong about how it ended; empty when nothing is."""
