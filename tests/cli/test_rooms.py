@@ -165,6 +165,10 @@ class TestResend:
         assert result.exit_code == 1
         assert "Nothing to resend: summary: a worker to take its job" in result.stderr
 
+        summarise(ledger, sid)
+        result = run("rooms", "resend", sid, "--yes")
+        assert (result.exit_code, result.stderr.startswith("Nothing to resend: slack: a worker")) == (1, True)
+
     def test_says_when_the_destination_is_held(self, run: Run, ledger: Ledger) -> None:
         sid = delivered_room(ledger, 1)
         other = open_room(ledger, 2)
@@ -263,6 +267,20 @@ class TestReconcile:
         assert missed is not None
         assert missed.source == "reconcile"
 
+    def test_since_is_how_far_back_it_looks(self, run: Run, sandbox: Sandbox) -> None:
+        for index, days in enumerate((1, 4, 9)):
+            ended = datetime.now(UTC) - timedelta(days=days)
+            created = ended - timedelta(minutes=5)
+            sandbox.twilio.add_room(room_sid(7, index), create_time=zulu(created), end_time=zulu(ended))
+        found = [
+            json.loads(run("rooms", "reconcile", "--json", "--since", since).stdout) for since in ("36h", "5d", "2w")
+        ]
+        assert found == [
+            {"listed": 1, "missed": 1, "expired": 0},
+            {"listed": 2, "missed": 1, "expired": 0},
+            {"listed": 3, "missed": 0, "expired": 1},
+        ]
+
     def test_twilio_that_refuses_ends_the_command_with_its_reason(self, run: Run, sandbox: Sandbox) -> None:
         sandbox.twilio.reject_credentials()
         result = run("rooms", "reconcile")
@@ -285,6 +303,10 @@ class TestTrouble:
         assert result.exit_code == 2
         assert "TWILIO_ACCOUNT_SID" in result.stderr
         assert "SLACK_RATE" in result.stderr
+
+
+def zulu(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def state_of(ledger: Ledger, sid: str) -> str:
