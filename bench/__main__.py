@@ -17,9 +17,9 @@ from bench.load import ROOT
 from bench.marks import marks_of
 from bench.measures import delay, growth, limits, memory, receive, rooms
 from bench.plot import draw
-from bench.processes import machine_cpu, own_cpu
+from bench.processes import StartError, machine_cpu, own_cpu
 from bench.report import Run, machine, to_json, to_markdown
-from bench.workbench import Workbench
+from bench.workbench import Incomplete, Workbench
 from sandbox.client import Sandbox
 from sandbox.options import Options
 
@@ -36,26 +36,30 @@ MEASUREMENTS: dict[str, Callable[[Workbench], None]] = {
 
 
 def main() -> int:
-    """Runs the benchmark. Returns 0; that a ratio was missed is said, not a failure, for it depends on the machine."""
+    """Runs the benchmark. Returns 1 when a measurement broke off; a ratio that is missed is said and no failure."""
     options = parser().parse_args()
     chosen = [name for name in MEASUREMENTS if not options.only or name in options.only]
-    figures, foreign, start = Figures(), dict[str, float](), time.monotonic()
+    figures, foreign, broken, start = Figures(), dict[str, float](), dict[str, str](), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.scratch) as directory:
         # Signatures of reports are not checked by the fake receiver: its CPU would only slow everyone down alike.
         with Sandbox(Options(history="brief", webhook_secrets=())) as sandbox:
             bench = Workbench(sandbox, Path(directory), figures, options.quick)
             for name in chosen:
                 with watched(name, figures, foreign):
-                    MEASUREMENTS[name](bench)
+                    try:
+                        MEASUREMENTS[name](bench)
+                    except (Incomplete, StartError) as error:
+                        broken[name] = str(error)
     run = Run(
         at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         took=time.monotonic() - start,
         quick=options.quick,
         machine=machine(),
         foreign=foreign,
+        broken=broken,
     )
     write(run, figures, options.out)
-    return 0
+    return 1 if broken else 0
 
 
 def parser() -> argparse.ArgumentParser:

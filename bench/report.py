@@ -15,13 +15,17 @@ from bench.figures import Figure, Figures, Mark
 
 @dataclass(frozen=True)
 class Run:
-    """Where and how the figures came about. `foreign`: cores that something else kept busy, by section."""
+    """Where and how the figures came about.
+
+    `foreign`: cores that something else kept busy, by section; `broken`: why a measurement broke off, by its name.
+    """
 
     at: str
     took: float
     quick: bool
     machine: dict[str, str]
     foreign: dict[str, float]
+    broken: dict[str, str]
 
 
 def machine() -> dict[str, str]:
@@ -52,7 +56,7 @@ def to_json(run: Run, figures: Figures, marks: Sequence[Mark]) -> dict[str, Any]
 
 def to_markdown(run: Run, figures: Figures, marks: Sequence[Mark]) -> str:
     """The marks, then one table for each section: a row for each measure, a column for each contender."""
-    parts = [about(run)]
+    parts = [about(run), *(f"**{name} broke off: {why}**" for name, why in run.broken.items())]
     if marks:
         parts.append("## Ratios\n\n" + table_of_marks(marks))
     for section in dict.fromkeys(figure.section for figure in figures.all()):

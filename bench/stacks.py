@@ -75,14 +75,8 @@ class Stack:
 
 @contextlib.contextmanager
 def ours(sandbox: Sandbox, directory: Path, *, threads: int = 32, workers: int = 1) -> Iterator[Stack]:
-    """This service as it is deployed, with its default settings but for the number of threads and Slack's rate."""
-    environment = {
-        **sandbox.environment(),
-        "REPORT_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        "SLACK_RATE": "0",
-        "RECONCILE_EVERY": "0",
-        "WORKER_THREADS": str(threads),
-    }
+    """This service as it is deployed."""
+    environment = {**settings_for(sandbox), "WORKER_THREADS": str(threads)}
     with _stack(OURS, "app:app", directory, environment) as stack, contextlib.ExitStack() as exits:
         for _ in range(workers):
             add_our_worker(exits, stack, directory)
@@ -97,24 +91,33 @@ def add_our_worker(exits: contextlib.ExitStack, stack: Stack, directory: Path) -
 @contextlib.contextmanager
 def forty_lines(sandbox: Sandbox, directory: Path) -> Iterator[Stack]:
     """The forty lines with two stock RQ workers."""
-    environment = sandbox.environment()
+    application = "bench.forty_lines.app:app"
     with (
-        _stack(FORTY_LINES, "bench.forty_lines.app:app", directory, environment) as stack,
+        _stack(FORTY_LINES, application, directory, settings_for(sandbox)) as stack,
         contextlib.ExitStack() as exits,
     ):
-        url = stack.environment["REDIS_URL"]
         for _ in range(2):
-            _add_worker(exits, stack, [*RQ_WORKER, "--url", url, "forty-lines"], directory)
+            command = [*RQ_WORKER, "--url", stack.environment["REDIS_URL"], "forty-lines"]
+            _add_worker(exits, stack, command, directory)
         yield stack
 
 
 @contextlib.contextmanager
-def bare_flask(directory: Path) -> Iterator[Stack]:
+def bare_flask(sandbox: Sandbox, directory: Path) -> Iterator[Stack]:
     """Flask that only answers."""
     port = free_port()
-    command = [*GUNICORN, "--bind", f"127.0.0.1:{port}", "bench.bare_flask:app"]
-    with running(command, lambda: listens(port), environment={}, log=_log(directory, "bare-flask")) as web:
+    with _web(BARE_FLASK, "bench.bare_flask:app", port, directory, settings_for(sandbox)) as web:
         yield Stack(BARE_FLASK, port, web)
+
+
+def settings_for(sandbox: Sandbox) -> dict[str, str]:
+    """The environment of everything that is measured: defaults, but nothing that slows Slack down or runs by itself."""
+    return {
+        **sandbox.environment(),
+        "REPORT_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "SLACK_RATE": "0",
+        "RECONCILE_EVERY": "0",
+    }
 
 
 def _add_worker(exits: contextlib.ExitStack, stack: Stack, command: Sequence[str], directory: Path) -> None:
@@ -135,15 +138,21 @@ def _stack(name: str, application: str, directory: Path, environment: Mapping[st
     port = free_port()
     with redis_server(directory) as (started, connection):
         url = f"unix://{connection.connection_pool.connection_kwargs['path']}?db=0"
-        whole = {**environment, "REDIS_URL": url, "PORT": str(port)}
-        web = running(
-            [*GUNICORN, "--bind", f"127.0.0.1:{port}", application],
-            lambda: listens(port),
-            environment=whole,
-            log=_log(directory, f"{name}-web"),
-        )
-        with web as started_web:
-            yield Stack(name, port, started_web, started, connection, environment=whole)
+        whole = {**environment, "REDIS_URL": url}
+        with _web(name, application, port, directory, whole) as web:
+            yield Stack(name, port, web, started, connection, environment=whole)
+
+
+def _web(
+    name: str, application: str, port: int, directory: Path, environment: Mapping[str, str]
+) -> contextlib.AbstractContextManager[Started]:
+    """The web processes of an application."""
+    return running(
+        [*GUNICORN, application],
+        lambda: listens(port),
+        environment={**environment, "PORT": str(port)},
+        log=_log(directory, f"{name}-web"),
+    )
 
 
 @contextlib.contextmanager

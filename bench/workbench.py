@@ -63,12 +63,8 @@ class Workbench:
 
     def wait_for(self, rooms: int, *, timeout: float = 60.0) -> None:
         """Waits until so many reports have arrived at both destinations. Raises `Incomplete` when they do not."""
-        deadline = time.monotonic() + timeout
-        while min(arrived := self._arrived()) < rooms:
-            if time.monotonic() > deadline:
-                raise Incomplete(f"of {rooms} rooms {arrived} arrived at Slack and at the receiver")
-            time.sleep(0.02)
-        if arrived != (rooms, rooms):
+        eventually(lambda: self.delivered() >= rooms, what=f"{rooms} rooms", timeout=timeout)
+        if (arrived := self._arrived()) != (rooms, rooms):
             raise Incomplete(f"{rooms} rooms came to {arrived} deliveries")
 
     def arrivals(self) -> dict[str, float]:
@@ -99,10 +95,10 @@ def signed(rooms: Sequence[str], url: str, *, keep_alive: bool) -> list[bytes]:
     ]
 
 
-def eventually(holds: Callable[[], bool], *, timeout: float = 30.0) -> None:
+def eventually(holds: Callable[[], bool], *, what: str, timeout: float = 60.0) -> None:
     """Waits until something holds. Raises `Incomplete` when it does not."""
     deadline = time.monotonic() + timeout
     while not holds():
         if time.monotonic() > deadline:
-            raise Incomplete("waited in vain")
+            raise Incomplete(f"waited {timeout:g} s in vain for {what}")
         time.sleep(0.02)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from bench import backlog
 from bench.measures.rooms import CONNECTIONS
 from bench.stacks import Stack, add_our_worker, ours
-from bench.workbench import LATENCY, Workbench
+from bench.workbench import LATENCY, Workbench, eventually
 
 WAITING, QUEUED, WORKERS = "rooms waiting", "queue depth", "worker processes"
 SECTIONS = (WAITING, QUEUED, WORKERS)
@@ -20,7 +20,7 @@ THREADS = 128
 THREADS_EACH = 16
 """In the curve of workers: so few that one process is limited by the upstream's latency and not by a core."""
 
-ROOMS = 800
+ROOMS = 512
 ROOMS_EACH = 320
 
 
@@ -82,7 +82,7 @@ def by_depth(bench: Workbench) -> None:
                 backlog.copies(stack.redis_connection, first, others)
             accepted = []
             for _ in bench.runs(3):
-                rooms = bench.rooms(bench.size(ROOMS * 2))
+                rooms = bench.rooms(bench.size(ROOMS * 3))
                 accepted.append(bench.volley(stack, rooms, connections=CONNECTIONS, keep_alive=True).rate)
             bench.quiet(latency=LATENCY)
             add_our_worker(exits, stack, bench.directory)
@@ -94,8 +94,8 @@ def by_depth(bench: Workbench) -> None:
 def drain(bench: Workbench, stack: Stack, count: int) -> tuple[float, float]:
     """Watches a worker take rooms from a queue that stays long. Returns rooms/s and CPU s / 1,000 rooms."""
     start, before, already = time.time(), stack.cpu(), bench.delivered()
-    while (delivered := bench.delivered() - already) < count:
-        time.sleep(0.02)
+    eventually(lambda: bench.delivered() - already >= count, what=f"{count} rooms from the front of a long queue")
+    delivered = bench.delivered() - already
     return delivered / (time.time() - start), (stack.cpu() - before) / delivered * 1000
 
 

@@ -10,7 +10,7 @@ from bench.stacks import Stack, forty_lines, ours
 from bench.workbench import LATENCY, Workbench
 
 SECTION = "memory"
-EVERY = 0.1
+EVERY = 0.25
 
 
 def measure(bench: Workbench) -> None:

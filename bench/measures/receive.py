@@ -27,7 +27,7 @@ def measure(bench: Workbench) -> None:
             exits.enter_context(ours(bench.sandbox, bench.directory)),
             exits.enter_context(forty_lines(bench.sandbox, bench.directory)),
         ]
-        bare = exits.enter_context(bare_flask(bench.directory))
+        bare = exits.enter_context(bare_flask(bench.sandbox, bench.directory))
         for stack in working:
             stack.freeze_workers()
         for cell in CELLS:

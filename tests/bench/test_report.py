@@ -14,7 +14,7 @@ from bench.stacks import FORTY_LINES, OURS
 
 
 def run() -> Run:
-    return Run("2026-11-23 10:00 UTC", 300, False, {"cores": "2"}, {memory.SECTION: 0.25})
+    return Run("2026-11-23 10:00 UTC", 300, False, {"cores": "2"}, {memory.SECTION: 0.25}, {"depth": "nothing arrived"})
 
 
 def memory_of(ours: list[float], forty: list[float]) -> Figures:
@@ -47,6 +47,7 @@ def test_the_tables_show_median_spread_and_what_was_missed() -> None:
     text = to_markdown(run(), figures, marks_of(figures))
     assert "| PSS, under load | MB | 85.0 (80.0 to 90.0) | 100 (100 to 100) |" in text
     assert "| memory under load: forty lines | at most 0.75 times | 0.85 times | 0.80 to 0.90 | **no** |" in text
+    assert "**depth broke off: nothing arrived**" in text
     assert "Other programs kept 0.25 cores busy" in text
 
 
