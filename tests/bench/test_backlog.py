@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import redis
 
 from bench import backlog
@@ -27,6 +29,8 @@ def test_copies_of_a_waiting_room_wait(redis_url: str) -> None:
         assert original is not None
         assert copy is not None
         assert copy.steps == original.steps
+        assert copy.steps[0].due is not None
+        assert copy.steps[0].due - datetime.now(UTC) > timedelta(days=5)
 
 
 def test_copies_of_a_queued_room_can_be_worked_off(redis_url: str) -> None:
