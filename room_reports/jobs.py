@@ -67,7 +67,7 @@ class Service:
 
 _service: Service | None = None
 _running: dict[str, Claim] = {}
-"""The attempts that run in this process now, by room and step."""
+"""The attempts that run in this process now, by room, step and number: one may overtake another."""
 
 
 def use(service: Service) -> None:
@@ -107,7 +107,7 @@ def run(room_sid: str, step: str, attempt: int) -> None:
     faults.reach(Point.JOB_TAKEN)
     claim = service.ledger.begin(room_sid, step, attempt)
     while claim is not None:
-        running = f"{claim.room_sid} {claim.step}"
+        running = f"{claim.room_sid} {claim.step} {claim.attempt}"
         _running[running] = claim
         try:
             claim = run_claimed(service, claim)
