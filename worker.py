@@ -11,6 +11,7 @@ from config.logs import configure
 from config.settings import Settings, exit_with, load_or_exit
 from room_reports import jobs
 from room_reports.addresses import private_destination_problems
+from room_reports.checks import log_redis_warnings
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, worker_client
@@ -42,6 +43,7 @@ def run(settings: Settings) -> int:
             name="dispatcher",
             daemon=True,
         ),
+        threading.Thread(target=log_redis_warnings, args=(service.ledger,), name="redis-warnings", daemon=True),
         threading.Thread(
             target=run_chores,
             args=(service.ledger, service.insights),

@@ -12,6 +12,7 @@ comes back from the ledger's due index.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -119,6 +120,7 @@ class ConcurrentWorker(BaseWorker):
         self._running: dict[str, Job | None] = {}
         self._done: SimpleQueue[str] = SimpleQueue()
         self._next_heartbeat = 0.0
+        self._grace_ends = math.inf
 
     @property
     def connection_timeout(self) -> int:
@@ -157,6 +159,7 @@ class ConcurrentWorker(BaseWorker):
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Signal handler: stop taking jobs. Asked twice it is the same: the jobs that run have the grace time."""
         self._stop_requested = True
+        self._grace_ends = min(self._grace_ends, time.monotonic() + self._grace)
 
     def _install_signal_handlers(self) -> None:
         signal.signal(signal.SIGINT, self.request_stop)
@@ -284,8 +287,7 @@ class ConcurrentWorker(BaseWorker):
         Without Redis there is nobody to say it to, and no time to wait for it: the leases heal what is left.
         """
         log.info("worker stops", running=self.busy)
-        end = time.monotonic() + self._grace
-        while self._running and time.monotonic() < end:
+        while self._running and time.monotonic() < self._grace_ends:
             self._on_turn()
             time.sleep(0.05)
         late = [job for job in self._running.values() if job is not None]

@@ -23,6 +23,9 @@ WORKER_ANSWER = 5.0
 WORKER_RETRIES = 30
 """With pauses of up to two seconds: an outcome waits for Redis for most of a minute, which is about a lease."""
 
+OTHER_CONNECTIONS = 16
+"""Beside those of the job threads: the main loop, the dispatcher, the chores, RQ's channel."""
+
 LOOP_RETRIES = 0
 
 
@@ -53,16 +56,15 @@ def _worker_client(settings: Settings, *, retries: int) -> redis.Redis:
         exceptions.BusyLoadingError,
         exceptions.ReadOnlyError,
     )
-    client = _client(
+    return _client(
         settings,
+        # redis-py stops at 100, and every thread may be talking to Redis at once.
+        max_connections=settings.worker_threads + OTHER_CONNECTIONS,
         socket_connect_timeout=5,
         socket_timeout=WORKER_ANSWER,
         retry=Retry(ExponentialBackoff(cap=2, base=0.1), retries, supported_errors=lost),
         health_check_interval=30,
     )
-    # RQ asks for this at every start, and redis-py 8.1 cannot read the answer when the socket's path has a space.
-    client.set_response_callback("CLIENT INFO", _client_info)
-    return client
 
 
 def command_client(settings: Settings) -> redis.Redis:
@@ -82,17 +84,3 @@ def _client(settings: Settings, **options: Any) -> redis.Redis:
     if url.lower().startswith("rediss:") and not settings.redis_tls_verify:
         options["ssl_cert_reqs"] = "none"
     return redis.Redis.from_url(url, **options)
-
-
-def _client_info(answer: bytes | str, **options: object) -> dict[str, str]:
-    """`name=value` pairs; what has no name belongs to the value before it."""
-    text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
-    info: dict[str, str] = {}
-    name = ""
-    for word in text.split():
-        if "=" in word:
-            name, _, value = word.partition("=")
-            info[name] = value
-        elif name:
-            info[name] += f" {word}"
-    return info

@@ -20,8 +20,10 @@ from room_reports.transport import Response, Transport, raise_for_status
 KEPT = timedelta(days=7)
 """How long Twilio keeps a summary."""
 
-PAGE_SIZE = 1000
-PAGES_FOLLOWED = 200
+PAGE_SIZE = 500
+"""A room takes some 1.2 kB of a list, and a reply is read up to 1 MB."""
+
+PAGES_FOLLOWED = 400
 """A bound on one listing: 200,000 rooms. A list that never ends is a fault, not a busy week."""
 
 State = Literal["complete", "timeout", "in_progress", "not_started", "not_found"]

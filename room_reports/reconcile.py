@@ -7,12 +7,13 @@ a Redis that lost everything this rebuilds the ledger, as far as Twilio remember
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from room_reports.insights import KEPT, InsightsClient, ListedRoom
 from room_reports.ledger import Ledger
+from room_reports.summaries import clean_text, parse_time
 
 LONGEST_ROOM = timedelta(hours=24)
 """The list is filtered on creation, a room counts from its end: the window starts earlier by the longest room."""
@@ -49,22 +50,14 @@ def reconcile(ledger: Ledger, insights: InsightsClient, *, since: datetime, now:
 
 def open_missed(ledger: Ledger, room: ListedRoom, *, now: datetime) -> str:
     """Opens one room that was listed. Returns what the ledger says."""
-    ended = time_of(room.end_time)
+    ended = parse_time(room.end_time)
     return ledger.open(
         room_sid=room.room_sid,
         account_sid=room.account_sid,
-        room_name=room.room_name,
+        room_name=clean_text(room.room_name),
         ended=ended,
         callback="",
         request_id="",
         source="reconcile",
         expired=ended is not None and now - ended > KEPT,
     )
-
-
-def time_of(text: str | None) -> datetime | None:
-    """A time as Twilio writes it (ISO 8601, with or without a fraction), to aware UTC; None when it is none."""
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC) if text else None
-    except ValueError:
-        return None

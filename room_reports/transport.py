@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 LONGEST_RETRY_AFTER = 3600.0
 
+_SHORT_BODY = 65_536
+
 _HEADERS = {
     "User-Agent": f"room-reports/{__version__}",
     "Accept": "*/*",
@@ -112,17 +114,27 @@ class Transport:
         except _Stale:
             return self._exchange("GET", url, None, sent, deadline)
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> Response:
-        """Send a body. Raises `Transient` or `Configuration`; the other side may have acted on it all the same."""
+    def post(self, url: str, body: bytes, *, headers: Mapping[str, str], keep_body: bool = True) -> Response:
+        """Send a body. Raises `Transient` or `Configuration`; the other side may have acted on it all the same.
+
+        Without `keep_body` the reply is its status: its body is empty here, and nothing in it makes an error.
+        """
         sent = {**headers, "Content-Length": str(len(body))}
-        return self._exchange("POST", url, body, sent, time.monotonic() + self._total_timeout)
+        return self._exchange("POST", url, body, sent, time.monotonic() + self._total_timeout, keep_body=keep_body)
 
     def close(self) -> None:
         """Close the kept connections; a later request would open new ones."""
         self._adapter.close()
 
     def _exchange(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], deadline: float
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        deadline: float,
+        *,
+        keep_body: bool = True,
     ) -> Response:
         request = requests.PreparedRequest()
         request.method, request.url, request.body = method, url, body
@@ -132,7 +144,7 @@ class Transport:
             reply = self._adapter.send(
                 request, stream=True, timeout=self._timeouts, verify=True, proxies=self._proxies.of(url)
             )
-            return self._read(reply.raw)
+            return self._read(reply.raw) if keep_body else _status_alone(reply.raw)
         except Failure:
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -159,6 +171,21 @@ class Transport:
         if not complete:
             raise Transient("too_large", f"the reply is longer than {self._max_bytes} bytes")
         return Response(raw.status, raw.headers, body)
+
+
+def _status_alone(raw: urllib3.HTTPResponse) -> Response:
+    """A reply whose body does not matter. A short one is read, so that the connection can be used again."""
+    short = raw.length_remaining is not None and raw.length_remaining <= _SHORT_BODY
+    try:
+        if short:
+            raw.read()
+    except (urllib3.exceptions.HTTPError, OSError):
+        short = False
+    if short:
+        raw.release_conn()
+    else:
+        raw.close()
+    return Response(raw.status, raw.headers, b"")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Clients of Redis: the kinds of URL, and the trap of a socket path with a space."""
+"""Clients of Redis: the kinds of URL, enough connections, and the trap of a socket path with a space."""
 
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,7 +12,8 @@ import redis
 
 from config.settings import Settings, load
 from room_reports.connection import web_client, worker_client
-from tests.support.processes import settings_for
+from tests.conftest import StartWorker
+from tests.support.processes import settings_for, wait_until
 from tests.support.servers import RedisServer
 
 
@@ -31,13 +33,21 @@ def test_unix_and_tcp(valkey: RedisServer) -> None:
                 assert client.ping()
 
 
-def test_socket_path_with_a_space_is_no_trap_for_rq() -> None:
+def test_worker_runs_on_a_socket_whose_path_has_a_space(start_worker: StartWorker) -> None:
     with tempfile.TemporaryDirectory(prefix="a b ") as directory:
         path = Path(directory) / "s"
-        with RedisServer(unixsocket=str(path)), worker_client(settings(f"unix://{quote(str(path))}?db=0")) as client:
-            info = client.client_info()
-        assert str(path) in info["addr"]
-        assert info["db"] == "0"
+        with RedisServer(unixsocket=str(path)) as server, server.client() as client:
+            worker = start_worker(settings_for(f"unix://{quote(str(path))}?db=0"))
+            wait_until(lambda: client.scard("rq:workers"), what="the worker to register")
+            assert worker.stop() == 0
+
+
+def test_every_thread_of_a_worker_has_a_connection(redis_url: str) -> None:
+    threads = 128
+    with worker_client(settings(redis_url, WORKER_THREADS=str(threads))) as client:
+        with ThreadPoolExecutor(threads) as pool:
+            answers = list(pool.map(lambda _: client.blpop(["nothing"], timeout=0.5), range(threads)))
+    assert answers == [None] * threads
 
 
 @pytest.mark.parametrize(("verify", "expected"), [("1", "required"), ("0", "none")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -32,9 +33,9 @@ WAITS = {
     "DISPATCH_EVERY": "0.05",
     "SLACK_RATE": "0",
     "HTTP_CONNECT_TIMEOUT": "0.5",
-    "HTTP_READ_TIMEOUT": "0.4",
-    "HTTP_TOTAL_TIMEOUT": "0.8",
-    "SHUTDOWN_GRACE": "1",
+    "HTTP_READ_TIMEOUT": "0.8",
+    "HTTP_TOTAL_TIMEOUT": "1.5",
+    "SHUTDOWN_GRACE": "1.5",
     "STEP_LEASE": "5",
 }
 
@@ -185,9 +186,9 @@ class TestSummary:
         for number in range(3):
             driver.open(room_sid(1, number))
         driver.drive(lambda: sandbox.twilio.counts()["requests"] >= 3)
-        told = [exchange for exchange in sandbox.receiver.history() if "room.report" not in exchange.body]
+        told = [exchange for exchange in sandbox.receiver.history() if "room.report" not in (exchange.body or "")]
         assert len(told) == 1
-        assert "twilio" in told[0].body
+        assert "twilio" in (told[0].body or "")
 
     @pytest.mark.parametrize("value", answers.RETRY_AFTERS)
     def test_c55_too_many_requests_in_every_form(self, driver: Driver, sandbox: Sandbox, value: str | None) -> None:
@@ -295,7 +296,7 @@ class TestDelivery:
         [hold] = driver.ledger.holds()
         assert (hold.lane, hold.until) == ("slack", None)
         assert driver.ledger.due()["slack"][0] == 3
-        assert sum("room.report" not in exchange.body for exchange in sandbox.receiver.history()) == 1
+        assert sum("room.report" not in (exchange.body or "") for exchange in sandbox.receiver.history()) == 1
         sandbox.slack.normal()
         assert driver.ledger.dispatch()[0] == 0
         driver.ledger.resume("slack")
@@ -315,12 +316,18 @@ class TestDelivery:
         assert driver.finish().state == "delivered"
         ids = [exchange.message_id for exchange in sandbox.receiver.history()]
         assert len(ids) == 2 and len(set(ids)) == 1
-        stamps = [exchange.headers["webhook-timestamp"] for exchange in sandbox.receiver.history()]
-        assert all(exchange.verified for exchange in sandbox.receiver.history()), stamps
+        assert all(exchange.verified for exchange in sandbox.receiver.history())
 
     @pytest.mark.parametrize("status", [200, 201, 204, 299])
     def test_d75_every_2xx_of_the_webhook_is_success(self, driver: Driver, sandbox: Sandbox, status: int) -> None:
         sandbox.receiver.script(answers.status(status))
+        driver.open()
+        assert driver.finish().state == "delivered"
+        assert sandbox.receiver.counts()["requests"] == 1
+
+    @pytest.mark.parametrize("manner", [answers.endless(), answers.huge(), answers.cut(), answers.drip_body()], ids=str)
+    def test_d75_body_of_a_2xx_does_not_matter(self, driver: Driver, sandbox: Sandbox, manner: Answer) -> None:
+        sandbox.receiver.script(replace(manner, status=200, body="x" * 200))
         driver.open()
         assert driver.finish().state == "delivered"
         assert sandbox.receiver.counts()["requests"] == 1

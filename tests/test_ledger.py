@@ -264,6 +264,19 @@ class TestLeases:
         assert dispatch_until(ledger, module.QUEUE_BOUND + 200, seconds=0.3) <= module.QUEUE_BOUND
         assert ledger.due()["twilio"][0] == module.QUEUE_BOUND + 200
 
+    def test_what_a_dead_worker_left_is_let_into_a_full_queue(
+        self, ledger: Ledger, queue: Queue, connection: redis.Redis
+    ) -> None:
+        open_room(ledger, 0)
+        pop(queue)
+        begin(ledger, "summary")
+        open_room(ledger, 1)
+        finish(ledger, begin(ledger, "summary", number=1), Outcome("waiting", "not_ready", pause=0))
+        connection.rpush(queue.key, *[f"waiting-its-turn-{number}" for number in range(module.QUEUE_BOUND)])
+        time.sleep(LEASE)
+        assert dispatch_until(ledger, 2, seconds=0.3) == 1
+        assert ids_in(queue)[-1] == f"{room_sid(0)}-summary-2"
+
 
 class TestDeliveries:
     def test_complete_summary_starts_each_delivery_once(self, ledger: Ledger, queue: Queue) -> None:

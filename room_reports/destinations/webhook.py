@@ -59,7 +59,7 @@ class ReportWebhook:
         self._post(notice_body(notice, delivery.attempted_at), delivery)
 
     def _post(self, body: bytes, delivery: Delivery) -> None:
-        response = self._transport.post(self._url, body, headers=self._headers(body, delivery))
+        response = self._transport.post(self._url, body, headers=self._headers(body, delivery), keep_body=False)
         raise_for_status(response, holds=GONE, heals=UNAUTHORISED)
 
     def _headers(self, body: bytes, delivery: Delivery) -> dict[str, str]:

@@ -43,6 +43,8 @@ ATTEMPTS_KEPT = 100
 FAILURES_THAT_HOLD = 5
 LONGEST_PROBE_PAUSE = 300.0
 QUEUE_BOUND = 1000
+LOST_SHARE = 50
+"""How many due steps of a lane are looked at although the queue is full, for those that a dead worker left."""
 WORKER_GONE = 30
 BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
 """Upper limits, in seconds, of the buckets that durations are counted in."""
@@ -160,6 +162,7 @@ class Ledger:
                 "failures_that_hold": FAILURES_THAT_HOLD,
                 "longest_probe_pause": LONGEST_PROBE_PAUSE,
                 "queue_bound": QUEUE_BOUND,
+                "lost_share": LOST_SHARE,
                 "buckets": BUCKETS,
                 "lanes": {
                     lane.name: {

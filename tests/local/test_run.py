@@ -101,7 +101,7 @@ def age(process: Process) -> float:
 
 
 def test_port_that_is_taken_ends_it_with_a_reason(run: Run, port: int) -> None:
-    with socket.create_server(("0.0.0.0", port)):
+    with socket.create_server(("", port)):
         process = run()
         assert process.wait(60) == 1
     last = process.output().splitlines()[-1]

@@ -25,14 +25,15 @@ local function dispatch_lane(lane, room_left)
     room_left = math.min(room_left, 1)
   end
   local sent = 0
-  for _, sid in ipairs(redis.call('ZRANGEBYSCORE', due_key(lane), '-inf', precise(now), 'LIMIT', 0, room_left)) do
+  local looked_at = math.max(room_left, cfg.lost_share)
+  for _, sid in ipairs(redis.call('ZRANGEBYSCORE', due_key(lane), '-inf', precise(now), 'LIMIT', 0, looked_at)) do
     local step = lane == 'twilio' and 'summary' or lane
     local found = redis.call('HMGET', row_key(sid), step .. '.state', step .. '.attempt', step .. '.queued')
     if not found[1] or FINAL[found[1]] then
       redis.call('ZREM', due_key(lane), sid)
     elseif found[1] == 'queued' and tonumber(found[3]) >= head_queued then
       set_due(sid, step, now + cfg.lease)
-    else
+    elseif found[1] ~= 'waiting' or sent < room_left then
       local free_at = take_token(lane, 'dispatched')
       if free_at then wake_at(free_at) break end
       if found[1] == 'running' then
@@ -52,10 +53,11 @@ local function dispatch_lane(lane, room_left)
 end
 
 -- Steps wait in the due index, not in the queue: it takes no more than keeps the workers busy, a fair share per lane.
+-- Only what a dead worker left behind is let into a full queue: it has waited its turn already.
 local lanes = cjson.decode(ARGV[3])
 local room_left = cfg.queue_bound - redis.call('LLEN', cfg.queue.list)
 local share = math.ceil(room_left / math.max(#lanes, 1))
 for _, lane in ipairs(lanes) do
-  if share > 0 then queued = queued + dispatch_lane(lane, share) end
+  queued = queued + dispatch_lane(lane, math.max(share, 0))
 end
 return {queued, wake and precise(math.max(wake - now, 0)) or ''}
