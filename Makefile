@@ -32,8 +32,8 @@ format: dev ## put the code into shape
 bench: dev ## how fast it is, beside what one would write otherwise: about five minutes
 	@$(BIN)/python -m bench
 
-chaos: dev ## kill everything at random and count what is lost; ROOMS=10000 SEED=7
-	@$(BIN)/python -m tests.chaos $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SEED),--seed $(SEED))
+chaos: dev ## kill everything at random and count what is lost; ROOMS=10000 SEED=7 OLD=v0.1 for a worker of that commit
+	@$(BIN)/python -m tests.chaos $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD))
 
 clean: ## remove .venv and caches; var/, which holds the data of `make run`, stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -53,11 +53,11 @@ def open_waiting(connection: Redis, environment: dict[str, str], room_sid: str) 
     put_off(ledger, room_sid)
 
 
-def put_off(ledger: Ledger, room_sid: str) -> None:
-    """The first attempt of a room finds its summary not ready."""
+def put_off(ledger: Ledger, room_sid: str, *, pause: float = FAR) -> None:
+    """The first attempt of a room finds its summary not ready; it is due again after `pause` seconds."""
     claim = ledger.begin(room_sid, SUMMARY, 1)
     assert claim is not None
-    ledger.finish(claim, Outcome("waiting", "not_ready", "Twilio says in_progress", pause=FAR), took=0.2)
+    ledger.finish(claim, Outcome("waiting", "not_ready", "Twilio says in_progress", pause=pause), took=0.2)
 
 
 def copies(connection: Redis, room_sid: str, others: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from bench.figures import Figures, Mark
-from bench.measures import delay, growth, memory, receive, rooms
+from bench.measures import delay, growth, memory, receive, rooms, waiting
 from bench.stacks import BARE_FLASK, BARE_LOOP, FORTY_LINES, OURS
 from bench.workbench import LATENCY
 
@@ -89,6 +89,15 @@ def of_the_rest(figures: Figures) -> list[Mark]:
             figures.ratios(growth.WAITING, "rooms a second", most, least),
         ),
     ]
+    few, many = (f"{count:,}" for count in waiting.COUNTS)
+    marks.append(
+        Mark(
+            f"time to drain what falls due, {many} waiting: {few}",
+            "at most",
+            1.2,
+            figures.ratios(waiting.SECTION, waiting.DRAINING, many, few),
+        )
+    )
     if (os.cpu_count() or 1) > 1:
         two = figures.ratios(growth.WORKERS, "rooms a second", "2", "1")
         marks.append(Mark("rooms a second, two workers: one", "at least", 1.8, two))

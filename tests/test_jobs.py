@@ -250,6 +250,14 @@ class TestSummary:
             0,
         )
 
+    def test_c64_data_that_changes_later_is_not_posted_again(self, driver: Driver, sandbox: Sandbox) -> None:
+        driver.open()
+        driver.finish()
+        sandbox.twilio.add_room(SID, unique_participants=99)
+        driver.open()
+        assert driver.ledger.dispatch()[0] == driver.run_queued() == 0
+        assert len(sandbox.slack.accepted()) == len(sandbox.receiver.accepted()) == 1
+
     def test_c66_data_that_is_gone_expires_the_room(self, driver: Driver, sandbox: Sandbox) -> None:
         sandbox.twilio.script(answers.not_found().forever(), key=SID)
         driver.open(ended_ago=timedelta(days=7, minutes=1))
