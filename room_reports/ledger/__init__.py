@@ -1,16 +1,10 @@
 """Our account of every room and step: what happened, what is due, what is held. See `ledger.py`."""
 
-from room_reports.ledger.ledger import (
-    Claim,
-    Finished,
-    LaneNews,
-    Ledger,
-    LedgerUnavailable,
-    Outcome,
-    QueueEntry,
-)
+from room_reports.ledger.attempts import Claim, Finished, LaneNews, Outcome, QueueEntry
+from room_reports.ledger.ledger import Ledger
 from room_reports.ledger.rows import FINAL, ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, Step, lane_of
 from room_reports.ledger.server import Server
+from room_reports.ledger.unavailable import LedgerUnavailable
 
 __all__ = [
     "FINAL",

@@ -24,17 +24,17 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import redis
-from redis import exceptions
 
-from room_reports.ledger.rows import ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, lane_of, moment, room_from
+from room_reports.ledger.attempts import Claim, Finished, Outcome, QueueEntry, claim_from
+from room_reports.ledger.rows import ROOM_STATES, Hold, Lane, Room, lane_of, moment, room_from
 from room_reports.ledger.server import Server, server_from
+from room_reports.ledger.unavailable import guarded
 
 SCHEMA = 1
 """Version of the rows. A worker of another version must be able to read them: fields are added, never changed."""
@@ -48,88 +48,6 @@ LOST_SHARE = 50
 WORKER_GONE = 30
 BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
 """Upper limits, in seconds, of the buckets that durations are counted in."""
-
-
-class LedgerUnavailable(Exception):
-    """Redis did not take or answer what was asked. `reason` is one word from a closed set, safe to show."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the ledger is unavailable: {reason}")
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class QueueEntry:
-    """How a job is written so that RQ finds it; what it says is known to `room_reports.dispatch` alone.
-
-    `list_key`, `queues_key`, `job_prefix`: RQ's keys; `fields`: the constant fields of a job hash, name and value in
-    turn; `calls`: the job function of a step by its name, `*` for any other step.
-    """
-
-    list_key: str
-    queues_key: str
-    job_prefix: str
-    fields: tuple[str, ...]
-    calls: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A running attempt: the right to write its outcome, and what it needs to know. `now`: Redis's time, aware UTC."""
-
-    room_sid: str
-    step: str
-    attempt: int
-    now: datetime
-    row: Mapping[str, str]
-
-    @property
-    def tries(self) -> int:
-        """How many attempts of this series ended before this one."""
-        return int(self.row.get(f"{self.step}.tries", 0))
-
-    @property
-    def series(self) -> int:
-        """1, and one more for each resend."""
-        return int(self.row.get(f"{self.step}.series", 1))
-
-    @property
-    def waited(self) -> float:
-        """Seconds since the step was opened."""
-        return self.now.timestamp() - float(self.row.get(f"{self.step}.since", self.now.timestamp()))
-
-
-LaneNews = Literal["healthy", "failing", "heals", "operator", "neutral"]
-"""What an attempt says of the other side: it is fine; it failed as one that is down does (a run of these holds the
-lane); hold it now, until it heals or until an operator resumes it; nothing."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an attempt came to.
-
-    `state`: `waiting` (due again after `pause` seconds) or a final state; `counts`: whether it uses up a place in the
-    waits; `lane`: see `LaneNews`; `hold_for`: seconds to hold the lane, when the other side named them; `fields`: what
-    to keep in the row; `deliveries`: the destinations whose deliveries start now (summary step only).
-    """
-
-    state: str
-    reason: str | None = None
-    detail: str = ""
-    pause: float = 0
-    counts: bool = True
-    lane: LaneNews = "healthy"
-    hold_for: float | None = None
-    fields: Mapping[str, str | int | float] = field(default_factory=dict)
-    deliveries: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What came of an outcome. `hold`: `held`, `extended`, `released` or empty; `following` goes straight on."""
-
-    hold: str
-    following: Claim | None
 
 
 class Ledger:
@@ -512,54 +430,6 @@ class Ledger:
             return self._scripts[script](args=[self._configuration, stamp, *args])
 
 
-class guarded:
-    """Turns every Redis error inside into `LedgerUnavailable` with a reason that is safe to show."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, redis.RedisError):
-            raise LedgerUnavailable(reason_of(error)) from error
-
-
-def reason_of(error: redis.RedisError) -> str:
-    """One word or two for an operator; Redis's own message may quote what we sent, so it is not shown."""
-    message = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in message:
-        return "certificate"
-    for kind, reason in (
-        (exceptions.BusyLoadingError, "loading"),
-        (exceptions.AuthenticationError, "authentication"),
-        (exceptions.NoPermissionError, "permission"),
-        (exceptions.TimeoutError, "timeout"),
-        (exceptions.ReadOnlyError, "read-only"),
-        (exceptions.OutOfMemoryError, "out of memory"),
-        (exceptions.ConnectionError, "unreachable"),
-    ):
-        if isinstance(error, kind):
-            return reason
-    for mark, reason in (
-        ("READONLY", "read-only"),
-        ("OOM", "out of memory"),
-        ("MISCONF", "cannot persist"),
-        ("NOAUTH", "authentication"),
-        ("WRONGPASS", "authentication"),
-        ("NOPERM", "permission"),
-        ("LOADING", "loading"),
-        ("NOREPLICAS", "too few replicas"),
-    ):
-        if mark in message:
-            return reason
-    return "refused"
-
-
-def claim_from(room_sid: str, step: str, attempt: int, now: bytes, flat: list[bytes]) -> Claim:
-    """A claim out of what the scripts answer: the time, and the row as names and values in turn."""
-    row = dict(zip((name.decode() for name in flat[::2]), (value.decode() for value in flat[1::2]), strict=True))
-    return Claim(room_sid, step, int(attempt), datetime.fromtimestamp(float(now), UTC), row)
-
-
 def text(value: bytes | str) -> str:
     """What redis-py may give as bytes, as text."""
     return value.decode() if isinstance(value, bytes) else value
@@ -575,18 +445,3 @@ def source_of(script: str) -> str:
     """The text of a script behind the prelude."""
     folder = Path(__file__).with_name("lua")
     return (folder / "prelude.lua").read_text() + (folder / f"{script}.lua").read_text()
-
-
-__all__ = [
-    "SUMMARY",
-    "TWILIO",
-    "Claim",
-    "Finished",
-    "Hold",
-    "Lane",
-    "Ledger",
-    "LedgerUnavailable",
-    "Outcome",
-    "QueueEntry",
-    "Room",
-]
