@@ -30,6 +30,7 @@ MEASUREMENTS: dict[str, Callable[[Workbench], None]] = {
     "rooms": rooms.measure,
     "delay": delay.measure,
     "idle": waiting.measure,
+    "finished": waiting.beside_finished,
     "waiting": growth.by_waiting,
     "depth": growth.by_depth,
     "workers": growth.by_workers,

@@ -20,6 +20,7 @@ from sandbox.options import ACCOUNT_SID
 
 FAR = 6 * 24 * 3600
 BATCH = 500
+DESTINATIONS = ("slack", "webhook")
 
 COPY = """
 -- ARGV: the SID to replace, {key, type, what of it carries the SID} for every key as JSON, then the SIDs of the copies.
@@ -58,6 +59,20 @@ def put_off(ledger: Ledger, room_sid: str, *, pause: float = FAR) -> None:
     claim = ledger.begin(room_sid, SUMMARY, 1)
     assert claim is not None
     ledger.finish(claim, Outcome("waiting", "not_ready", "Twilio says in_progress", pause=pause), took=0.2)
+
+
+def take_through(ledger: Ledger, room_sid: str) -> None:
+    """Takes a room through every step at once, as jobs would, to its end at both destinations."""
+    ledger.open(
+        room_sid=room_sid, account_sid=ACCOUNT_SID, room_name="done", ended=None, callback="", request_id="bench"
+    )
+    claim = ledger.begin(room_sid, SUMMARY, 1)
+    assert claim is not None
+    ledger.finish(claim, Outcome("complete", fields={"summary": "{}"}, deliveries=DESTINATIONS), took=0.2)
+    for name in DESTINATIONS:
+        claim = ledger.begin(room_sid, name, 1)
+        assert claim is not None
+        ledger.finish(claim, Outcome("delivered"), took=0.1)
 
 
 def copies(connection: Redis, room_sid: str, others: Sequence[str]) -> None:

@@ -20,6 +20,9 @@ SECTION = "rooms that wait"
 COUNTS = (1_000, 100_000)
 LOOKS = 200
 FALL_DUE = 1_000
+FINISHED = (0, 100_000)
+ROOMS_TAKEN = 300
+THROUGH = "a room's way through the ledger, beside so many finished"
 DRAINING = f"draining {FALL_DUE:,} that fall due"
 
 
@@ -39,6 +42,26 @@ def measure(bench: Workbench) -> None:
         for _ in bench.runs(5):
             for count, stack in stacks.items():
                 note(bench, DRAINING, count, "s", drain(bench, stack))
+
+
+def beside_finished(bench: Workbench, counts: tuple[int, ...] = FINISHED) -> None:
+    """One room after the other through the ledger, beside none and beside many that are finished."""
+    for count in counts:
+        with ours(bench.sandbox, bench.directory, threads=1, workers=0) as stack:
+            connection = stack.redis_connection
+            ledger = make_ledger(load(stack.environment), connection)
+            first, *others = bench.rooms(count + 1)
+            backlog.take_through(ledger, first)
+            connection.delete(queue_entry().list_key)
+            backlog.copies(connection, first, others)
+            eventually(lambda: not rewrites(connection), what="the end of the rewrite")  # noqa: B023 - called at once
+            for _ in bench.runs(5):
+                rooms = bench.rooms(ROOMS_TAKEN)
+                start = time.perf_counter()
+                for sid in rooms:
+                    backlog.take_through(ledger, sid)
+                note(bench, THROUGH, count, "ms a room", (time.perf_counter() - start) / ROOMS_TAKEN * 1000)
+                connection.delete(queue_entry().list_key)
 
 
 def fill(bench: Workbench, stack: Stack, count: int) -> None:

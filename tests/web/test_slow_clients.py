@@ -145,6 +145,15 @@ def test_a29_thread_waits_for_no_client_for_ever(pair: tuple[BoundedSocket, sock
     assert pair[0].gettimeout() == SEND
 
 
+def test_answered_client_that_closes_is_let_go_before_any_limit(slow: Web) -> None:
+    # Once it was let go only after `SEND` seconds, and the loop stood still meanwhile.
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", slow.port), timeout=SEND / 2) as client:
+            client.sendall(HEALTH)
+            while client.recv(65536):
+                pass
+
+
 def test_idle_clients_do_not_hold_up_a_stop(door: Door) -> None:
     web = door(WEB_CONCURRENCY="2", LOG_FORMAT="text")
     with Wire(web.port) as kept, Wire(web.port):
