@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from room_reports.destinations import Delivery, Destination, Notice
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.faults import Point
 from room_reports.insights import KEPT, Fetched, InsightsClient
-from room_reports.ledger import SUMMARY, Claim, Finished, LaneNews, Ledger, Outcome, lane_of
+from room_reports.ledger import SUMMARY, Claim, Finished, LaneNews, Ledger, Outcome, lane_of, moment
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 
 JITTER = 0.1
@@ -220,11 +219,6 @@ def is_past_keeping(claim: Claim) -> bool:
     """Whether the room ended so long ago that Twilio has deleted its summary."""
     ended = moment(claim.row.get("ended"))
     return ended is not None and claim.now - ended > KEPT
-
-
-def moment(text: str | None) -> datetime | None:
-    """Seconds since 1970 in a row, to aware UTC."""
-    return datetime.fromtimestamp(float(text), UTC) if text else None
 
 
 def after_failure(service: Service, claim: Claim, failure: Failure) -> Outcome:

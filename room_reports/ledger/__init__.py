@@ -2,7 +2,7 @@
 
 from room_reports.ledger.attempts import Claim, Finished, LaneNews, Outcome, QueueEntry
 from room_reports.ledger.ledger import Ledger
-from room_reports.ledger.rows import FINAL, ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, Step, lane_of
+from room_reports.ledger.rows import FINAL, ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, Step, lane_of, moment
 from room_reports.ledger.server import Server
 from room_reports.ledger.unavailable import LedgerUnavailable
 
@@ -24,4 +24,5 @@ __all__ = [
     "Server",
     "Step",
     "lane_of",
+    "moment",
 ]
