@@ -4,26 +4,21 @@ The attribute of a variable is its name in lower case. A variable that is blank 
 a value is not part of it. A secret may be kept in a file instead: `NAME_FILE` holds its path (Docker and Kubernetes
 mount secrets so). Times are seconds and may have fractions. No message of this module repeats a value: what was typed
 into the wrong variable may be a secret.
-
-`python -m config.settings` prints the table in `docs/settings.md`.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import ipaddress
 import os
 import re
 import string
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import Annotated, Literal, NoReturn
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,12 +29,26 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
-MINUTE = 60.0
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-TWILIO_KEEPS = 7 * DAY
+from config.fields import (
+    DAY,
+    HOUR,
+    TWILIO_KEEPS,
+    Rate,
+    Seconds,
+    SigningSecrets,
+    Token,
+    Tokens,
+    Waits,
+    base_url,
+    confidential_url,
+    conflict,
+    split_url,
+    upper,
+    wrong,
+)
+
 SHORTEST_RETENTION = TWILIO_KEEPS + DAY
 LEASE_MARGIN = 2.0
 """Seconds an attempt needs beside its HTTP requests: its round trips to Redis on a busy machine."""
@@ -54,52 +63,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
-
-
-def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _token(value: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
-        raise _wrong("holds an empty entry, white space or a character outside ASCII")
-    return value
-
-
-def _signing_secret(value: SecretStr) -> SecretStr:
-    prefix, _, encoded = value.get_secret_value().partition("_")
-    try:
-        size = len(base64.b64decode(encoded, validate=True)) if prefix == "whsec" else 0
-    except (binascii.Error, ValueError):
-        size = 0
-    if not 24 <= size <= 64:
-        raise _wrong("each secret is whsec_ followed by the base64 of 24 to 64 random bytes")
-    return value
-
-
-def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("setting", message)
-
-
-def _conflict(message: str) -> PydanticCustomError:
-    """A problem between several settings; its message names them itself."""
-    return PydanticCustomError("conflict", message)
-
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Waits = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=TWILIO_KEEPS, allow_inf_nan=False)], ...],
-    BeforeValidator(_split),
-    Field(min_length=1),
-]
-Token = Annotated[SecretStr, AfterValidator(_token)]
-Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=1)]
-SigningSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)]
 
 
 class Settings(BaseModel):
@@ -282,7 +245,7 @@ class Settings(BaseModel):
         default=2, ge=1, le=64, description="Web processes. Two, so that one can be restarted; Heroku sets it."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the web process. Heroku sets it.")
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = Field(
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(upper)] = Field(
         default="INFO", description="Least level logged. INFO is about one line per outcome."
     )
     log_format: Literal["json", "text"] = Field(
@@ -293,14 +256,14 @@ class Settings(BaseModel):
     @classmethod
     def _key_and_secret_go_together(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if "twilio_api_key" in info.data and (info.data["twilio_api_key"] is None) != (value is None):
-            raise _conflict("TWILIO_API_KEY, TWILIO_API_SECRET: set both or neither")
+            raise conflict("TWILIO_API_KEY, TWILIO_API_SECRET: set both or neither")
         return value
 
     @field_validator("twilio_insights_url")
     @classmethod
     def _insights_url_is_safe(cls, value: str, info: ValidationInfo) -> str:
-        if _checked_url(value, info).query:
-            raise _wrong("a base URL has no query")
+        if confidential_url(value, info).query:
+            raise wrong("a base URL has no query")
         return value.rstrip("/")
 
     @field_validator("public_base_url")
@@ -308,8 +271,8 @@ class Settings(BaseModel):
     def _public_base_url_is_a_base(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if _url(value, ("https", "http")).query:
-            raise _wrong("a base URL has no query")
+        if base_url(value, ("https", "http")).query:
+            raise wrong("a base URL has no query")
         return value.rstrip("/")
 
     @field_validator("slack_webhook_url")
@@ -317,29 +280,29 @@ class Settings(BaseModel):
     def _slack_url_is_slacks(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
             return None
-        url = _checked_url(value.get_secret_value(), info)
+        url = confidential_url(value.get_secret_value(), info)
         if url.hostname not in SLACK_HOSTS and not info.data.get("allow_private_destinations"):
-            raise _wrong(
+            raise wrong(
                 f"the host must be {' or '.join(sorted(SLACK_HOSTS))} (the sandbox: ALLOW_PRIVATE_DESTINATIONS=1)"
             )
         if url.path in ("", "/"):
-            raise _wrong("has no path: copy the whole URL that Slack shows")
+            raise wrong("has no path: copy the whole URL that Slack shows")
         return value
 
     @field_validator("report_webhook_url")
     @classmethod
     def _there_is_a_destination(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
-            _checked_url(value.get_secret_value(), info)
+            confidential_url(value.get_secret_value(), info)
         elif "slack_webhook_url" in info.data and info.data["slack_webhook_url"] is None:
-            raise _conflict("SLACK_WEBHOOK_URL, REPORT_WEBHOOK_URL: no destination, set at least one of them")
+            raise conflict("SLACK_WEBHOOK_URL, REPORT_WEBHOOK_URL: no destination, set at least one of them")
         return value
 
     @field_validator("report_webhook_secret")
     @classmethod
     def _webhook_is_signed(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
         if "report_webhook_url" in info.data and (info.data["report_webhook_url"] is None) != (not value):
-            raise _conflict("REPORT_WEBHOOK_URL, REPORT_WEBHOOK_SECRET: set both or neither, reports are always signed")
+            raise conflict("REPORT_WEBHOOK_URL, REPORT_WEBHOOK_SECRET: set both or neither, reports are always signed")
         return value
 
     @field_validator("redis_url")
@@ -348,8 +311,8 @@ class Settings(BaseModel):
         text = value.get_secret_value()
         scheme = text.partition("://")[0].lower()
         if scheme not in REDIS_SCHEMES:
-            raise _wrong("must begin with redis://, rediss:// or unix://; Redis Cluster is not supported")
-        _split_url(text)
+            raise wrong("must begin with redis://, rediss:// or unix://; Redis Cluster is not supported")
+        split_url(text)
         return value
 
     @field_validator("console_url")
@@ -360,15 +323,15 @@ class Settings(BaseModel):
         except ValueError:
             places = []
         if places != ["room_sid"]:
-            raise _wrong("must hold {room_sid} once, and no other braces")
-        _url(value.replace("{room_sid}", "RM"), ("https", "http"))
+            raise wrong("must hold {room_sid} once, and no other braces")
+        base_url(value.replace("{room_sid}", "RM"), ("https", "http"))
         return value
 
     @field_validator("http_total_timeout")
     @classmethod
     def _total_is_the_longest(cls, value: float, info: ValidationInfo) -> float:
         if value < info.data.get("http_connect_timeout", 0):
-            raise _wrong("must not be shorter than HTTP_CONNECT_TIMEOUT")
+            raise wrong("must not be shorter than HTTP_CONNECT_TIMEOUT")
         return value
 
     @field_validator("tls_ca_file")
@@ -380,7 +343,7 @@ class Settings(BaseModel):
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
             except (OSError, ValueError):
-                raise _wrong("there is no file of PEM certificates at this path") from None
+                raise wrong("there is no file of PEM certificates at this path") from None
         return value
 
     @field_validator("https_proxy", "http_proxy")
@@ -389,9 +352,9 @@ class Settings(BaseModel):
         if value is None:
             return None
         text = value.get_secret_value()
-        url = _split_url(text if "://" in text else f"http://{text}")
+        url = split_url(text if "://" in text else f"http://{text}")
         if url.scheme != "http" or not url.hostname:
-            raise _wrong("must be a proxy spoken to in plain http (http://host:port); it still carries https")
+            raise wrong("must be a proxy spoken to in plain http (http://host:port); it still carries https")
         return SecretStr(url.geturl())
 
     @field_validator("step_lease")
@@ -399,7 +362,7 @@ class Settings(BaseModel):
     def _lease_outlasts_an_attempt(cls, value: float, info: ValidationInfo) -> float:
         # Two: Slack refusing the blocks of a message gets one plain-text try in the same attempt.
         if value < 2 * info.data.get("http_total_timeout", 0) + LEASE_MARGIN:
-            raise _wrong(
+            raise wrong(
                 f"must be at least twice HTTP_TOTAL_TIMEOUT plus {LEASE_MARGIN:g} seconds, or attempts would overlap"
             )
         return value
@@ -408,7 +371,7 @@ class Settings(BaseModel):
     @classmethod
     def _grace_outlasts_a_request(cls, value: float, info: ValidationInfo) -> float:
         if value < info.data.get("http_total_timeout", 0):
-            raise _wrong("must not be shorter than HTTP_TOTAL_TIMEOUT, or a deploy cuts requests")
+            raise wrong("must not be shorter than HTTP_TOTAL_TIMEOUT, or a deploy cuts requests")
         return value
 
     @property
@@ -481,44 +444,6 @@ def _telling_parts(secret: str) -> Iterator[str]:
     if url.scheme.startswith("http") and len(target) >= 16:
         yield target
     yield from (value for _, value in parse_qsl(url.query) if len(value) >= 8)
-
-
-def _checked_url(text: str, info: ValidationInfo) -> SplitResult:
-    """A URL that secrets are sent to: https, except to the machine itself or where private destinations are allowed."""
-    url = _url(text, ("https", "http"))
-    if url.scheme == "http" and not (info.data.get("allow_private_destinations") or _is_loopback(url.hostname or "")):
-        raise _wrong("must begin with https://: what is sent there is confidential")
-    return url
-
-
-def _url(text: str, schemes: tuple[str, ...]) -> SplitResult:
-    url = _split_url(text)
-    if url.scheme not in schemes or not url.hostname:
-        raise _wrong(f"must be a URL with {' or '.join(schemes)} and a host")
-    if url.username is not None or url.password is not None:
-        raise _wrong("must not hold a user or password")
-    if "#" in text:
-        raise _wrong("must not hold a fragment (#…)")
-    return url
-
-
-def _split_url(text: str) -> SplitResult:
-    """`urlsplit`, whose own errors repeat what they were given and which silently drops tabs and line ends."""
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise _wrong("holds white space or a character outside ASCII")
-    try:
-        url = urlsplit(text)
-        _ = url.port
-    except ValueError:
-        raise _wrong("is not a well-formed URL") from None
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -598,47 +523,3 @@ def exit_with(problems: list[str]) -> NoReturn:
 def is_secret(field: FieldInfo) -> bool:
     """Whether a field of `Settings` is a secret, which may also come from `NAME_FILE`."""
     return "SecretStr" in str(field.annotation)
-
-
-def table() -> str:
-    """`docs/settings.md`: every variable with its default and its reason, as Markdown."""
-    rows = [
-        f"| `{name.upper()}`{' 🔒' if is_secret(field) else ''} | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    return _HEADING + "\n".join(rows) + "\n"
-
-
-_HEADING = """\
-# Settings
-
-Environment variables, read once at start. All problems are listed at once, and the process exits with 2; no value is
-ever printed. 🔒 marks a secret, which may also come from a file: set `NAME_FILE` to its path instead of `NAME`. A blank
-variable counts as unset. Times are seconds and may have fractions. Generated by `python -m config.settings`.
-
-| variable | default | meaning and reason |
-|---|---|---|
-"""
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    return f"`{text}`" if (text := _as_typed(field.default)) else "unset"
-
-
-def _as_typed(value: Any) -> str:
-    """A value as it would be written in the environment."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, tuple):
-        return ",".join(_as_typed(part) for part in value)
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(table())

@@ -18,7 +18,8 @@ import structlog
 from flask import Blueprint, Response, g, request
 from flask.blueprints import BlueprintSetupState
 
-from config.settings import TWILIO_KEEPS, Settings
+from config.fields import TWILIO_KEEPS
+from config.settings import Settings
 from room_reports.callbacks import ROOM_ENDED, MalformedCallback, StatusCallback, parse, value_of
 from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.signatures import HINTS, SignedParts, diagnose, verify

@@ -1,0 +1,108 @@
+"""The types of settings: what a value must look like, and what is said when it does not.
+
+No message repeats the value: what was typed into the wrong variable may be a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+TWILIO_KEEPS = 7 * DAY
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def upper(value: object) -> object:
+    """A text in capitals."""
+    return value.upper() if isinstance(value, str) else value
+
+
+def _token(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+        raise wrong("holds an empty entry, white space or a character outside ASCII")
+    return value
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    prefix, _, encoded = value.get_secret_value().partition("_")
+    try:
+        size = len(base64.b64decode(encoded, validate=True)) if prefix == "whsec" else 0
+    except (binascii.Error, ValueError):
+        size = 0
+    if not 24 <= size <= 64:
+        raise wrong("each secret is whsec_ followed by the base64 of 24 to 64 random bytes")
+    return value
+
+
+def wrong(message: str) -> PydanticCustomError:
+    """A problem with one setting; the name of its variable is put in front."""
+    return PydanticCustomError("setting", message)
+
+
+def conflict(message: str) -> PydanticCustomError:
+    """A problem between several settings; its message names them itself."""
+    return PydanticCustomError("conflict", message)
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Waits = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=TWILIO_KEEPS, allow_inf_nan=False)], ...],
+    BeforeValidator(_split),
+    Field(min_length=1),
+]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=1)]
+SigningSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)]
+
+
+def confidential_url(text: str, info: ValidationInfo) -> SplitResult:
+    """A URL that secrets are sent to: https, except to the machine itself or where private destinations are allowed."""
+    url = base_url(text, ("https", "http"))
+    if url.scheme == "http" and not (info.data.get("allow_private_destinations") or _is_loopback(url.hostname or "")):
+        raise wrong("must begin with https://: what is sent there is confidential")
+    return url
+
+
+def base_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
+    """A URL with one of these schemes and a host, and without user, password or fragment."""
+    url = split_url(text)
+    if url.scheme not in schemes or not url.hostname:
+        raise wrong(f"must be a URL with {' or '.join(schemes)} and a host")
+    if url.username is not None or url.password is not None:
+        raise wrong("must not hold a user or password")
+    if "#" in text:
+        raise wrong("must not hold a fragment (#…)")
+    return url
+
+
+def split_url(text: str) -> SplitResult:
+    """`urlsplit`, whose own errors repeat what they were given and which silently drops tabs and line ends."""
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise wrong("holds white space or a character outside ASCII")
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        raise wrong("is not a well-formed URL") from None
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
