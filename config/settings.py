@@ -234,6 +234,27 @@ class Settings(BaseModel):
         "is forgotten sooner could be reported again.",
     )
 
+    metrics_token: Token | None = Field(
+        default=None,
+        description="Who may read `/metrics`: whoever sends `Authorization: Bearer` and this. Unset: only clients on "
+        "the same machine, and nobody where `PUBLIC_BASE_URL` or `TRUSTED_PROXIES` says that a proxy is in front, for "
+        "then every client looks like one.",
+    )
+    sentry_dsn: SecretStr | None = Field(
+        default=None,
+        description="Errors are also told to Sentry, or what speaks its protocol: masked like the log, without local "
+        "variables. Needs `pip install -r requirements-extras.txt`.",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        description="Base URL of an OpenTelemetry collector that takes OTLP over HTTP, e.g. `http://collector:4318`. "
+        "A callback, its attempts and its deliveries are one trace. Needs `pip install -r requirements-extras.txt`.",
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        default=None,
+        description="Headers for the collector, `name=value` separated by commas: where it wants a key.",
+    )
+
     worker_threads: int = Field(
         default=32,
         ge=1,
@@ -357,6 +378,33 @@ class Settings(BaseModel):
             raise wrong("must be a proxy spoken to in plain http (http://host:port); it still carries https")
         return SecretStr(url.geturl())
 
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _dsn_is_a_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            url = split_url(value.get_secret_value())
+            if url.scheme not in ("https", "http") or not url.hostname or not url.username or not url.path.strip("/"):
+                raise wrong("must be the DSN that Sentry shows: https://KEY@HOST/PROJECT")
+        return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _collector_is_a_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if base_url(value, ("https", "http")).query:
+            raise wrong("a base URL has no query")
+        return value.rstrip("/")
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _headers_are_pairs(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            for pair in value.get_secret_value().split(","):
+                if not re.fullmatch(r"\s*[A-Za-z0-9_-]+=[\x21-\x7e]+\s*", pair):
+                    raise wrong("must be name=value, several separated by commas")
+        return value
+
     @field_validator("step_lease")
     @classmethod
     def _lease_outlasts_an_attempt(cls, value: float, info: ValidationInfo) -> float:
@@ -395,6 +443,13 @@ class Settings(BaseModel):
         }
 
     @property
+    def collector_headers(self) -> dict[str, str]:
+        """What to send along to the OpenTelemetry collector. Values are percent-encoded in the variable."""
+        given = _reveal(self.otel_exporter_otlp_headers)
+        pairs = [pair.partition("=") for pair in given.split(",")] if given else []
+        return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+
+    @property
     def outgoing_urls(self) -> dict[str, str]:
         """Every URL that requests go to, by the name of its variable."""
         return {
@@ -411,6 +466,7 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every string that no log line may hold, the longest first so that a part never hides the whole."""
         found = {base64.b64encode(":".join(self.rest_credentials).encode()).decode()}
+        found.update(value for header in self.collector_headers.values() for value in (header, header.split()[-1]))
         for name, field in type(self).model_fields.items():
             if is_secret(field):
                 for secret in _secrets(getattr(self, name)):
@@ -439,6 +495,8 @@ def _telling_parts(secret: str) -> Iterator[str]:
     if url.password:
         yield url.password
         yield unquote(url.password)
+    elif url.username and url.scheme.startswith("http"):
+        yield url.username  # the key in a DSN
     target = url.path + (f"?{url.query}" if url.query else "")
     # A short path is a word such as /receiver, and masking a word would make logs unreadable.
     if url.scheme.startswith("http") and len(target) >= 16:

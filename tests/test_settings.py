@@ -148,6 +148,12 @@ REFUSED = [
     ("TLS_CA_FILE", f"/nowhere/{CANARY}"),
     ("TLS_CA_FILE", __file__),
     ("HTTPS_PROXY", f"socks5://{CANARY}"),
+    ("METRICS_TOKEN", f"{CANARY} with-space"),
+    ("SENTRY_DSN", f"https://{CANARY}.example/1"),
+    ("SENTRY_DSN", f"https://{CANARY}@sentry.example/"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", f"{CANARY}:4318"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://collector.example/?{CANARY}"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", f"authorization:{CANARY}"),
 ]
 
 
@@ -228,6 +234,9 @@ def test_each_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "REDIS_URL": "redis://:redis-password@h/0",
         "HTTPS_PROXY": "http://user:proxy-password@proxy.example:3128",
         "HTTP_PROXY": "http://proxy.example:3128",
+        "METRICS_TOKEN": "metrics-token",
+        "SENTRY_DSN": "https://sentry-key@sentry.example/1",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-key=collector-key",
     }
     secret = tmp_path / "secret"
     secret.write_text(f"{values[name]}\r\n", encoding="utf-8")
@@ -275,8 +284,21 @@ def test_proxies_are_read_in_both_spellings() -> None:
 
 
 def test_secrets_holds_every_secret_and_its_telling_parts() -> None:
-    settings = load(ENVIRON | {"REDIS_URL": "rediss://user:redis%2Fpassword@h/0"})
+    settings = load(
+        ENVIRON
+        | {
+            "REDIS_URL": "rediss://user:redis%2Fpassword@h/0",
+            "METRICS_TOKEN": "metrics-token",
+            "SENTRY_DSN": "https://sentry-key@sentry.example/1",
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-key=collector-key, authorization=Basic%20collector-token",
+        }
+    )
+    assert settings.collector_headers == {"x-key": "collector-key", "authorization": "Basic collector-token"}
     for secret in (
+        "metrics-token",
+        "sentry-key",
+        "collector-key",
+        "collector-token",
         "first-token",
         "second-token",
         "https://hooks.slack.com/services/T0/B0/slack-path",
