@@ -16,7 +16,7 @@ from room_reports import checks, destinations
 from room_reports.addresses import private_destination_problems
 from room_reports.checks import Check, Level
 from room_reports.cli.desk import Desk, open_desk, operator, speak_plainly
-from room_reports.cli.terminal import clean, print_json
+from room_reports.cli.terminal import print_json
 from room_reports.destinations import Delivery
 from room_reports.errors import Failure
 from room_reports.insights import InsightsClient
@@ -24,6 +24,7 @@ from room_reports.ledger import LedgerUnavailable
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 from room_reports.service import lanes_of, make_transport
 from room_reports.transport import Transport
+from room_reports.words import clean
 
 SAMPLE_ROOM = "RM" + "0" * 32
 """The room of a test message: no real one has this SID."""

@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from config.settings import Settings, load_or_exit
-from room_reports.callbacks import StatusCallback
 from room_reports.cli.desk import open_desk
-from room_reports.cli.terminal import RoomSid, clean, print_json
+from room_reports.cli.terminal import RoomSid, print_json
 from room_reports.destinations import slack
 from room_reports.insights import state_of
-from room_reports.ledger import SUMMARY, Room
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.story import report_of
+from room_reports.words import clean
 
 
 @click.command(
@@ -65,32 +65,8 @@ def report_for(source: str) -> RoomReport:
             if room is None:
                 click.echo(f"The ledger does not know {sid}.", err=True)
                 sys.exit(1)
-            return report_of(room, desk.settings)
+            return report_of(room, console_url=desk.settings.console_url, at=datetime.now(UTC))
     return report_from(summary_in(source), load_or_exit())
-
-
-def report_of(room: Room, settings: Settings) -> RoomReport:
-    """The report as it would be delivered now."""
-    summary_step = next(step for step in room.steps if step.name == SUMMARY)
-    is_complete = summary_step.state == "complete"
-    return build_report(
-        room_sid=room.sid,
-        account_sid=room.account_sid,
-        room_name=room.name or None,
-        callback=StatusCallback.from_json(room.callback) if room.callback else None,
-        summary=room.summary,
-        completeness=Completeness(
-            state="complete" if is_complete else "partial", reason=None if is_complete else summary_step.reason
-        ),
-        provenance=Provenance(
-            source=room.source,
-            first_asked_at=room.first_asked,
-            last_asked_at=room.last_asked,
-            times_asked=room.asked,
-        ),
-        reported_at=datetime.now(UTC),
-        console_url=settings.console_url,
-    )
 
 
 def summary_in(source: str) -> dict[str, Any]:

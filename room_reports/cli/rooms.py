@@ -16,20 +16,18 @@ from room_reports.cli.terminal import (
     LONGEST_NAME,
     Duration,
     RoomSid,
-    clean,
-    from_now,
     json_line,
-    moment,
     print_json,
     shows_progress,
-    span,
     table,
 )
 from room_reports.insights import KEPT, InsightsClient, ListedRoom
-from room_reports.ledger import FINAL, ROOM_STATES, SUMMARY, Hold, Room
+from room_reports.ledger import ROOM_STATES, Hold, Room
 from room_reports.reconcile import reconcile as reconcile_rooms
 from room_reports.service import lanes_of, make_transport
+from room_reports.story import can_be_resent, deliveries_of, told
 from room_reports.waiting import Waiting, waits_of
+from room_reports.words import clean, from_now, moment
 
 NOT_DONE = 1
 """Exit code when there was nothing to show or to do."""
@@ -151,21 +149,15 @@ def story_of(room: Room, waits: Sequence[Waiting], now: datetime) -> Iterator[st
 
 def row_of(attempt: dict[str, Any]) -> tuple[str, ...]:
     """One attempt record, or the record of a resend, as a row."""
-    outcome = attempt.get("outcome", "")
-    following = "-"
-    if outcome == "waiting":
-        following = f"again after {span(attempt['pause'])}" if attempt.get("pause") else "again when its lane is free"
-    elif outcome in ("lost", "resend"):
-        following = "again at once"
-    happened = ": ".join(part for part in (attempt.get("reason"), attempt.get("detail")) if part)
+    story = told(attempt)
     return (
-        moment(datetime.fromtimestamp(attempt["at"], UTC)),
-        attempt.get("step", ""),
-        str(attempt.get("attempt", "-")),
-        outcome,
-        f"{attempt['took']:.2f} s" if "took" in attempt else "-",
-        following,
-        f"asked for by {happened}" if outcome == "resend" else happened,
+        moment(story.at),
+        story.step,
+        "-" if story.attempt is None else str(story.attempt),
+        story.outcome,
+        "-" if story.took is None else f"{story.took:.2f} s",
+        story.following or "-",
+        story.happened,
     )
 
 
@@ -186,14 +178,13 @@ def resend(sid: str, names: tuple[str, ...], yes: bool) -> None:
     """
     with open_desk() as desk:
         room = found_room(desk, sid)
-        configured = {lane.name for lane in lanes_of(desk.settings)}
-        deliveries = {step.name: step for step in room.steps if step.name != SUMMARY and step.name in configured}
+        deliveries = deliveries_of(room, configured={lane.name for lane in lanes_of(desk.settings)})
         for name in names:
             if name not in deliveries:
                 known = ", ".join(deliveries) or "nothing, for its summary is not finished or has expired"
                 raise click.UsageError(f"{clean(name, 40)!r} is no destination of {sid}, which went to: {known}")
         chosen = [name for name in deliveries if not names or name in names]
-        finished = [name for name in chosen if deliveries[name].state in FINAL]
+        finished = [name for name in chosen if can_be_resent(deliveries[name])]
         if not finished:
             click.echo("Nothing to resend: " + summary_of(room, desk.ledger.holds(), datetime.now(UTC)), err=True)
             sys.exit(NOT_DONE)

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 import click
 
 from config.settings import load_or_exit
-from room_reports.cli.terminal import clean
 from room_reports.signatures import HINTS, SignedParts, diagnose, verify
+from room_reports.words import clean
 
 Params = Mapping[str, Sequence[str]]
 

@@ -12,11 +12,12 @@ import click
 from config.settings import Settings, load_or_exit
 from room_reports.callbacks import ROOM_ENDED
 from room_reports.cli.desk import speak_plainly
-from room_reports.cli.terminal import RoomSid, clean, span
+from room_reports.cli.terminal import RoomSid
 from room_reports.errors import Failure
 from room_reports.signatures import sign
 from room_reports.transport import Transport
 from room_reports.web.receiving import PATH
+from room_reports.words import clean, span
 
 
 @click.command(

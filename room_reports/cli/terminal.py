@@ -1,6 +1,7 @@
-"""What the commands share at the terminal: safe text, tables, times, durations and the types of arguments.
+"""What the commands share at the terminal: tables, progress and the types of arguments.
 
-Room names are chosen by strangers; `clean` stands between them and the terminal, which would obey control characters.
+Room names are chosen by strangers; `words.clean` stands between them and the terminal, which would obey control
+characters.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import json
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+
+from room_reports.words import clean, columns, cut
 
 LONGEST_NAME = 40
 """Columns of a room name in a table."""
@@ -49,42 +51,6 @@ class Duration(click.ParamType[timedelta]):
         return length
 
 
-def clean(text: str, width: int | None = None) -> str:
-    """Text of strangers without what a terminal would act on, on one line, cut to `width` columns.
-
-    Control characters, and those that turn, hide or join text (bidirectional marks, zero-width ones), go; white space
-    of any kind becomes a space.
-    """
-    spaced = "".join(" " if character.isspace() else character for character in text)
-    # C: control, format, surrogate, private use, unassigned.
-    shown = "".join(character for character in spaced if unicodedata.category(character)[0] != "C")
-    return shown if width is None else _cut(shown, width)
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal the text takes."""
-    return sum(map(_columns_of, text))
-
-
-def _columns_of(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
-
-
-def _cut(text: str, width: int) -> str:
-    # Marks take no column, so there may be any number of them: a bound on the characters as well.
-    if columns(text) <= width and len(text) <= 4 * width:
-        return text
-    kept, used = "", 0
-    for character in text[: 4 * width]:
-        used += _columns_of(character)
-        if used > width - 1:
-            break
-        kept += character
-    return kept + "…"
-
-
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Rows under their headers; a last column that does not fit the terminal is cut.
 
@@ -95,32 +61,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     if sys.stdout.isatty():
         left = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
         if widths[-1] > left >= 10:
-            lines = [[*line[:-1], _cut(line[-1], left)] for line in lines]
+            lines = [[*line[:-1], cut(line[-1], left)] for line in lines]
     padded = [
         "  ".join(cell + " " * (width - columns(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
     return "\n".join([click.style(padded[0], bold=True), *padded[1:]])
-
-
-def moment(at: datetime | None) -> str:
-    """A time in UTC to the second, or a dash."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
-
-
-def span(seconds: float) -> str:
-    """A length of time in its largest fitting unit, rounded: `45 s`, `12 min`, `3 h`, `5 days`."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def from_now(at: datetime, now: datetime) -> str:
-    """A time with how far away it is: `2026-11-23 10:00:00Z (in 12 min)`."""
-    seconds = (at - now).total_seconds()
-    distance = f"in {span(seconds)}" if seconds >= 0 else f"{span(-seconds)} ago"
-    return f"{moment(at)} ({distance})"
 
 
 def print_json(document: Any) -> None:

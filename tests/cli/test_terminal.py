@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from room_reports.cli.terminal import Duration, RoomSid, clean, columns, from_now, span, table
+from room_reports.cli.terminal import Duration, RoomSid, table
+from room_reports.words import clean, columns, from_now, span
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""What is told of one room: its attempts, its report as it stands, what can be sent again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from room_reports.callbacks import StatusCallback
+from room_reports.ledger import FINAL, SUMMARY, Room, Step
+from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.words import span
+
+
+@dataclass(frozen=True)
+class Told:
+    """One record of the ledger about a room: an attempt, or an operator's resend.
+
+    `at` is aware UTC; `outcome` as in the record; `took` in seconds; `following`: what comes after it, empty if nothing
+    does; `happened`: reason and detail, or who asked.
+    """
+
+    at: datetime
+    step: str
+    attempt: int | None
+    outcome: str
+    took: float | None
+    following: str
+    happened: str
+
+
+def told(record: Mapping[str, Any]) -> Told:
+    """A record as the ledger keeps it, in words."""
+    outcome = record.get("outcome", "")
+    following = ""
+    if outcome == "waiting":
+        following = f"again after {span(record['pause'])}" if record.get("pause") else "again when its lane is free"
+    elif outcome in ("lost", "resend"):
+        following = "again at once"
+    happened = ": ".join(part for part in (record.get("reason"), record.get("detail")) if part)
+    return Told(
+        at=datetime.fromtimestamp(record["at"], UTC),
+        step=record.get("step", ""),
+        attempt=record.get("attempt"),
+        outcome=outcome,
+        took=record.get("took"),
+        following=following,
+        happened=f"asked for by {happened}" if outcome == "resend" else happened,
+    )
+
+
+def deliveries_of(room: Room, *, configured: Collection[str]) -> dict[str, Step]:
+    """The deliveries of a room to destinations that are in the settings, by name."""
+    return {step.name: step for step in room.steps if step.name != SUMMARY and step.name in configured}
+
+
+def can_be_resent(step: Step) -> bool:
+    """Whether a delivery can be asked for again: one that is under way is left alone."""
+    return step.state in FINAL
+
+
+def report_of(room: Room, *, console_url: str, at: datetime) -> RoomReport:
+    """The report as it would be delivered at `at`."""
+    summary_step = next(step for step in room.steps if step.name == SUMMARY)
+    is_complete = summary_step.state == "complete"
+    return build_report(
+        room_sid=room.sid,
+        account_sid=room.account_sid,
+        room_name=room.name or None,
+        callback=StatusCallback.from_json(room.callback) if room.callback else None,
+        summary=room.summary,
+        completeness=Completeness(
+            state="complete" if is_complete else "partial", reason=None if is_complete else summary_step.reason
+        ),
+        provenance=Provenance(
+            source=room.source,
+            first_asked_at=room.first_asked,
+            last_asked_at=room.last_asked,
+            times_asked=room.asked,
+        ),
+        reported_at=at,
+        console_url=console_url,
+    )
