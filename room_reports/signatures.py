@@ -2,14 +2,20 @@
 
 Twilio signs the URL as it is configured with it, then the parameters of a form sorted by name, with the auth token:
 https://www.twilio.com/docs/usage/webhooks/webhooks-security. Nothing here ever skips the check.
+
+The validator always makes two signatures, with the port and without. Nearly every genuine request has the first of
+them, so that one is made here, four times as fast, and the validator is asked only about what it does not match. A test
+shows that nothing matches here which the validator would refuse.
 """
 
 from __future__ import annotations
 
+import hmac
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlparse, urlsplit
 
 from twilio.request_validator import (  # type: ignore[import-untyped]  # twilio ships no types
     HMAC_SHA1,
@@ -17,6 +23,8 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # twilio
     RequestValidator,
     get_signature_algorithm,
 )
+
+DIGESTS = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 
 LONGEST_SIGNATURE = 100
 """A signature of HMAC-SHA256 in base64 has 44 characters."""
@@ -78,19 +86,32 @@ def verify(tokens: Sequence[str], signed: SignedParts) -> Verdict:
     if not signature:
         return Verdict(None, "missing")
     algorithm = get_signature_algorithm(signed.settings).upper()
-    if algorithm not in (HMAC_SHA1, HMAC_SHA256):
+    if algorithm not in DIGESTS:
         return Verdict(None, "unknown_algorithm")
-    if len(signature) > LONGEST_SIGNATURE:
+    if len(signature) > LONGEST_SIGNATURE or not signature.isascii():
         return Verdict(None, "mismatch")
     params = _Params(signed.params)
-    for index, token in enumerate(tokens):
-        try:
+    try:
+        for index, expected in enumerate(_usual_signatures(tokens, signed, DIGESTS[algorithm])):
+            if hmac.compare_digest(expected, signature):
+                return Verdict(index)
+        for index, token in enumerate(tokens):
             if RequestValidator(token).validate(signed.url, params, signature, algorithm):
                 return Verdict(index)
-        except (ValueError, TypeError, IndexError):
-            # A port beyond 65535, half of a surrogate pair, brackets that are no IPv6 address, …
-            return Verdict(None, "unverifiable")
+    except (ValueError, TypeError, IndexError):
+        # A port beyond 65535, half of a surrogate pair, brackets that are no IPv6 address, …
+        return Verdict(None, "unverifiable")
     return Verdict(None, "mismatch")
+
+
+def _usual_signatures(tokens: Sequence[str], signed: SignedParts, digest: str) -> Iterator[str]:
+    """For each token, that one of the validator's two signatures which leaves the port as the URL has it."""
+    url = urlparse(signed.url)
+    _ = url.port  # raises for one the validator would stumble over
+    pairs = (name + value for name in sorted(signed.params) for value in sorted(set(signed.params[name])))
+    text = (url.geturl() + "".join(pairs)).encode()
+    for token in tokens:
+        yield b64encode(hmac.digest(token.encode(), text, digest)).decode()
 
 
 def diagnose(tokens: Sequence[str], signed: SignedParts, *, other_hosts: Sequence[str] = ()) -> Cause:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import b64encode
 from dataclasses import replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlparse
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # twilio ships no types
+from werkzeug.datastructures import MultiDict
 
 from room_reports.signatures import CAUSES, HINTS, SignedParts, Verdict, diagnose, verify
 from sandbox.callbacks import HMAC_SHA1, HMAC_SHA256, sign
@@ -151,3 +155,58 @@ def test_usual_port_may_be_signed_or_not(url: str, algorithm: str) -> None:
     without = url.replace(":443", "").replace(":80", "")
     assert verify([TOKEN], signed(url, algorithm=algorithm, as_url=without)) == Verdict(0)
     assert verify([TOKEN], signed(without, algorithm=algorithm, as_url=url)) == Verdict(0)
+
+
+plain = ["h.example", "H.example", "u:p@h.example", "bücher.example", "[::1]"]
+ports = ["", ":", ":443", ":80", ":8443", ":0", ":65536"]
+hosts = st.builds("{}{}".format, st.sampled_from(plain), st.sampled_from(ports))
+urls = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["https://", "http://", "HTTPS://", "//", ""]),
+    hosts,
+    st.sampled_from(["", "/", "/a", "/a/", "/a;p", "/a;", "/%2f", "/a b", "/a\tb", "/ä", "/\x00", " /a"]),
+    st.sampled_from(["", "?", "?a=1", "?a=%2C&a=%2c", "?a=b c", "?bodySHA256=0", "?ü=🎥", "?a\n=1"]),
+    st.sampled_from(["", "#", "#f"]),
+)
+words = st.sampled_from(["", "A", "a", "AB", "B", "é", "🎥", "\x00", "a b", "+"]) | st.text(max_size=4)
+
+
+@given(
+    url=urls,
+    params=st.dictionaries(words, st.lists(words, max_size=4), max_size=4),
+    algorithm=st.sampled_from([HMAC_SHA1, HMAC_SHA256]),
+    token=st.sampled_from([TOKEN, "tökén"]),
+    rewrite=st.sampled_from(["nothing", "parsed", "with port", "without port", "other"]),
+    joined=st.sampled_from(["as documented", "unsorted", "values repeated"]),
+)
+@settings(max_examples=1000, deadline=None)
+def test_a04_what_matches_here_is_what_the_official_validator_accepts(
+    url: str, params: dict[str, list[str]], algorithm: str, token: str, rewrite: str, joined: str
+) -> None:
+    """Signed by hand, of the URL as it is or nearly so, of the parameters as they should be or nearly so."""
+    try:
+        parts = urlparse(url)
+        usual = ":443" if parts.scheme == "https" else ":80"
+        signed_url = {
+            "nothing": url,
+            "parsed": parts.geturl(),
+            "with port": parts._replace(netloc=parts.netloc + usual).geturl(),
+            "without port": parts._replace(netloc=parts.netloc.split(":")[0]).geturl(),
+            "other": url + "x",
+        }[rewrite]
+    except ValueError:
+        signed_url = url
+    text = signed_url
+    for name in params if joined == "unsorted" else sorted(params):
+        values = params[name] if joined == "values repeated" else sorted(set(params[name]))
+        text += "".join(name + value for value in values)
+    digest = "sha1" if algorithm == HMAC_SHA1 else "sha256"
+    signature = b64encode(hmac.digest(token.encode(), text.encode(), digest)).decode()
+    repeated = MultiDict((name, value) for name, values in params.items() for value in values)
+    try:
+        expected = RequestValidator(token).validate(url, repeated, signature, algorithm)
+    except (ValueError, IndexError):
+        expected = False
+    found = SignedParts(url, params, signature, SHA256 if algorithm == HMAC_SHA256 else None)
+    assert (verify([token], found) == Verdict(0)) == expected
+    assert verify(["other"], found).token is None
