@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slack_sdk.errors import SlackObjectFormationError
 
-from room_reports.destinations import Notice
-from room_reports.destinations.slack import message, notice_message, spoken, text_message
+from room_reports.destinations import Notice, slack
+from room_reports.destinations.slack import spoken, text_message
+from room_reports.reports import RoomReport
 from room_reports.slack_text import one_line, plain
 from room_reports.summaries import FIELDS
 from room_reports.verdicts import Verdict
 from sandbox.messages import links, mentions, refusal, render
+from tests.support.block_kit import checked
 from tests.support.reports import CONSOLE_URL, ORDINARY, ROOM_SID, callback_with, make_report, summary_with
 
 CONSOLE = CONSOLE_URL.format(room_sid=ROOM_SID)
@@ -52,6 +55,15 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
 )
 summaries = st.dictionaries(st.sampled_from(FIELDS), values | st.sampled_from([*ORDINARY.values()]), max_size=30)
+
+
+def message(report: RoomReport) -> dict[str, Any]:
+    """The message for a report; none in these tests goes past slack_sdk's own validation."""
+    return checked(slack.message(report))
+
+
+def notice_message(notice: Notice) -> dict[str, Any]:
+    return checked(slack.notice_message(notice))
 
 
 def strings(value: Any) -> list[str]:
@@ -266,6 +278,45 @@ def test_every_message_is_within_slacks_limits_and_does_nothing(
     assert "blocks" not in plain_payload
     assert mentions(plain_payload) == []
     assert ("⌛" in payload["text"] and "⌛" in header(payload)) == partial or "⌛" in str(name)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "header", "text": {"type": "plain_text", "text": "x" * 151, "emoji": False}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001, "verbatim": True}},
+        {"type": "section", "fields": [{"type": "mrkdwn", "text": "x", "verbatim": True}] * 11},
+        {"type": "section"},
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": "x", "verbatim": True}] * 11},
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": "", "verbatim": True}]},
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": "x", "emoji": False}]},
+        {"type": "headline", "text": {"type": "plain_text", "text": "x"}},
+    ],
+)
+def test_slacks_models_refuse_what_is_beyond_its_limits(block: dict[str, Any]) -> None:
+    with pytest.raises((SlackObjectFormationError, AssertionError, TypeError)):
+        checked({"blocks": [block]})
+
+
+@pytest.mark.parametrize("char", ["x", "<", "\U0001f600"])
+def test_header_and_headline_are_filled_and_no_longer(char: str) -> None:
+    for changes in ({}, {"total_recording_duration_sec": 0}):
+        payload = message(make_report(summary_with(**changes), room_name=char * 500))
+        assert 140 < len(header(payload).encode("utf-16-le")) // 2 <= slack.LONGEST_HEADER
+        title = payload["text"].partition(":")[0]
+        assert 190 < len(title.encode("utf-16-le")) // 2 <= slack.LONGEST_NAME
+
+
+@pytest.mark.parametrize("field", ["room_type", "media_region", "edge_location"])
+def test_word_that_cannot_be_seen_is_left_out(field: str) -> None:
+    payload = message(make_report(summary_with(**{field: "\u200b\u202e"})))
+    assert refusal(payload) is None
+    assert " ·  · " not in str(payload)
+
+
+def test_only_words_that_cannot_be_seen_make_no_block() -> None:
+    unseen = {**dict.fromkeys(FIELDS), "room_type": "\u200b", "codecs": ["\u2800"]}
+    assert len(message(make_report(unseen, callback=None))["blocks"]) == 3
 
 
 def test_every_possible_verdict_at_once_fits() -> None:

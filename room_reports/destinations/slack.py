@@ -12,15 +12,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from slack_sdk.models.blocks import (
-    Block,
-    ContextBlock,
-    HeaderBlock,
-    MarkdownTextObject,
-    PlainTextObject,
-    SectionBlock,
-)
-
 from config.settings import Settings
 from room_reports.errors import Configuration, Permanent, Transient
 from room_reports.reports import Derived, ReportData, RoomReport
@@ -45,6 +36,10 @@ MOST_VERDICTS = 10
 ORDINARY, PARTIAL = "✅", "⌛"
 MARKS = {"warning": "⚠️", "notice": "🔎"}
 """What verdicts of a severity are marked with; those of another are not shown, for most rooms have one."""
+LONGEST_MARK = 2
+
+Block = dict[str, Any]
+TextObject = dict[str, Any]
 
 REFUSING = (401, 403, 404, 410)
 GONE = frozenset(
@@ -132,16 +127,20 @@ def message(report: RoomReport) -> dict[str, Any]:
     """The Block Kit message for a report, ready to be posted. It is within Slack's limits whatever is in the report."""
     data = report.data
     summary = read_summary(data.summary or {}).summary
-    blocks: list[Block] = [HeaderBlock(text=_plain_text(plain(f"{_mark(data)} {_name(data)}", LONGEST_HEADER)))]
-    blocks.append(SectionBlock(text=_mrkdwn(" · ".join(f"*{fact}*" for fact in _glance(data)))))
-    if verdicts := _verdict_lines(data):
-        blocks.append(SectionBlock(text=_plain_text("\n".join(verdicts))))
-    if fields := list(_figures(data.derived, summary)):
-        blocks.append(SectionBlock(fields=[_mrkdwn(f"*{label}*  {figure}") for label, figure in fields]))
+    gist = _Gist(data)
+    blocks: list[Block] = [
+        {"type": "header", "text": _plain_text(gist.title(LONGEST_HEADER))},
+        _section(_mrkdwn(" · ".join([f"*{fact}*" for fact in gist.glance]))),
+    ]
+    if gist.verdicts:
+        blocks.append(_section(_plain_text("\n".join(gist.verdicts))))
+    if figures := list(_figures(data.derived, summary)):
+        fields = [_mrkdwn(f"*{label}*  {figure}") for label, figure in figures]
+        blocks.append({"type": "section", "fields": fields})
     if words := list(_words(summary)):
-        blocks.append(ContextBlock(elements=[_plain_text(" · ".join(words))]))
-    blocks.append(ContextBlock(elements=[_mrkdwn(" · ".join(_where(data)))]))
-    return {**_text(_headline(data)), "blocks": [block.to_dict() for block in blocks]}
+        blocks.append(_context(_plain_text(" · ".join(words))))
+    blocks.append(_context(_mrkdwn(" · ".join(_where(data)))))
+    return {**_text(gist.headline()), "blocks": blocks}
 
 
 def text_message(report: RoomReport) -> dict[str, Any]:
@@ -149,7 +148,13 @@ def text_message(report: RoomReport) -> dict[str, Any]:
     data = report.data
     summary = read_summary(data.summary or {}).summary
     figures = [f"{label}: {figure}" for label, figure in _figures(data.derived, summary)]
-    lines = [_headline(data), *figures, " · ".join(_words(summary)), plain(data.room_sid, LONGEST_WORD), _link(data)]
+    lines = [
+        _Gist(data).headline(),
+        *figures,
+        " · ".join(_words(summary)),
+        plain(data.room_sid, LONGEST_WORD),
+        _link(data),
+    ]
     return _text("\n".join(line for line in lines if line))
 
 
@@ -160,7 +165,7 @@ def notice_message(notice: Notice) -> dict[str, Any]:
     then = "It goes on by itself once that works again." if notice.heals else f"To go on: flask rooms resume {lane}"
     lines = (f"🛑 {what} for now: {notice.detail or notice.reason}.", f"Nothing is lost. {then}")
     text = "\n".join(plain(line, LONGEST_VERDICT * 2) for line in lines)
-    return {**_text(text), "blocks": [SectionBlock(text=_plain_text(text)).to_dict()]}
+    return {**_text(text), "blocks": [_section(_plain_text(text))]}
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -168,13 +173,39 @@ def _text(text: str) -> dict[str, Any]:
     return {"text": text, "mrkdwn": False, "parse": "none", "unfurl_links": False, "unfurl_media": False}
 
 
-def _plain_text(text: str) -> PlainTextObject:
-    return PlainTextObject(text=text, emoji=False)
+def _section(text: TextObject) -> Block:
+    return {"type": "section", "text": text}
 
 
-def _mrkdwn(text: str) -> MarkdownTextObject:
+def _context(text: TextObject) -> Block:
+    return {"type": "context", "elements": [text]}
+
+
+def _plain_text(text: str) -> TextObject:
+    return {"type": "plain_text", "text": text, "emoji": False}
+
+
+def _mrkdwn(text: str) -> TextObject:
     # Verbatim: what looks like a URL or a channel stays text.
-    return MarkdownTextObject(text=text, verbatim=True)
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+class _Gist:
+    """What blocks and plain text both say first."""
+
+    def __init__(self, data: ReportData) -> None:
+        self._mark = _mark(data)
+        self._name = one_line(data.room_name or "") or "(room without a name)"
+        self.glance = list(_glance(data))
+        self.verdicts = _verdict_lines(data)
+
+    def title(self, limit: int) -> str:
+        """Mark and name, in so many characters."""
+        return f"{self._mark} {plain(self._name, limit - LONGEST_MARK - 1)}"
+
+    def headline(self) -> str:
+        """The message in one paragraph."""
+        return "\n".join([f"{self.title(LONGEST_NAME)}: {', '.join(self.glance)}", *self.verdicts])
 
 
 def _mark(data: ReportData) -> str:
@@ -182,16 +213,6 @@ def _mark(data: ReportData) -> str:
         return PARTIAL
     severities = {verdict.severity for verdict in data.verdicts}
     return next((mark for severity, mark in MARKS.items() if severity in severities), ORDINARY)
-
-
-def _name(data: ReportData) -> str:
-    return one_line(data.room_name or "") or "(room without a name)"
-
-
-def _headline(data: ReportData) -> str:
-    """The message in one paragraph."""
-    name = plain(f"{_mark(data)} {_name(data)}", LONGEST_NAME)
-    return "\n".join([f"{name}: {', '.join(_glance(data))}", *_verdict_lines(data)])
 
 
 def _glance(data: ReportData) -> Iterator[str]:
@@ -267,10 +288,11 @@ def _words(summary: RoomSummary) -> Iterator[str]:
     """What kind of room it was, where, and how it came and went; values that we do not know as they were sent."""
     for name, phrase in _PHRASES.items():
         value = getattr(summary, name)
-        if value:
-            yield plain(_KNOWN.get(f"{name} {value}") or phrase.format(value), LONGEST_WORD)
-    if summary.codecs:
-        yield plain(", ".join(summary.codecs), LONGEST_WORD)
+        word = plain(_KNOWN.get(f"{name} {value}") or phrase.format(value), LONGEST_WORD) if value else ""
+        if word:
+            yield word
+    if codecs := plain(", ".join(summary.codecs or ()), LONGEST_WORD):
+        yield codecs
 
 
 _PHRASES = {
