@@ -19,6 +19,7 @@ MINUTE = 60.0
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 TWILIO_KEEPS = 7 * DAY
+SHORTEST_PASSWORD = 12
 
 
 def _split(value: object) -> object:
@@ -33,6 +34,12 @@ def upper(value: object) -> object:
 def _token(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
         raise wrong("holds an empty entry, white space or a character outside ASCII")
+    return value
+
+
+def _password(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < SHORTEST_PASSWORD:
+        raise wrong(f"must have at least {SHORTEST_PASSWORD} characters: it is all that guards the page")
     return value
 
 
@@ -64,6 +71,7 @@ Waits = Annotated[
     BeforeValidator(_split),
     Field(min_length=1),
 ]
+Password = Annotated[SecretStr, AfterValidator(_password)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=1)]
 SigningSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)]

@@ -35,6 +35,7 @@ from config.fields import (
     DAY,
     HOUR,
     TWILIO_KEEPS,
+    Password,
     Rate,
     Seconds,
     SigningSecrets,
@@ -234,6 +235,11 @@ class Settings(BaseModel):
         "is forgotten sooner could be reported again.",
     )
 
+    ops_password: Password | None = Field(
+        default=None,
+        description="Password of the page for operators, at least 12 characters: `openssl rand -base64 18`. Unset: there "
+        "is no page. A new one ends every session, and so does another first `TWILIO_AUTH_TOKEN`.",
+    )
     metrics_token: Token | None = Field(
         default=None,
         description="Who may read `/metrics`: whoever sends `Authorization: Bearer` and this. Unset: only clients on "
