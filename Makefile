@@ -4,9 +4,10 @@ PYTHON ?= python3
 TESTS ?=
 
 BIN := .venv/bin
+TOOLS := .venv/tools/bin
 
 # A word for each target that is no file; a file of that name would hide it.
-.PHONY: help demo test run lint format bench chaos clean runtime dev
+.PHONY: help demo test run lint format bench chaos lock licences audit clean runtime dev tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,12 +36,26 @@ bench: dev ## how fast it is, beside what one would write otherwise: about five 
 chaos: dev ## kill everything at random and count what is lost; ROOMS=10000 SEED=7 OLD=v0.1 for a worker of that commit
 	@$(BIN)/python -m tests.chaos $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD))
 
+lock: tools ## the lock files, after a change of requirements*.txt; UPGRADE=1 takes the newest of what is not pinned
+	@$(PYTHON) -m local.lock --uv $(TOOLS)/uv $(if $(UPGRADE),--upgrade)
+	@$(MAKE) --no-print-directory licences
+
+licences: runtime ## docs/licences.md, from what the installed packages say
+	@$(BIN)/python -m local.licences
+
+audit: tools ## known vulnerabilities of what is locked; asks pypi.org
+	@$(TOOLS)/pip-audit --disable-pip --require-hashes --requirement requirements.lock
+
 clean: ## remove .venv and caches; var/, which holds the data of `make run`, stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 runtime:
 	@$(PYTHON) local/install.py requirements.txt
+
+tools:
+	@test $(TOOLS)/pip-audit -nt requirements-tools.txt || { $(PYTHON) -m venv --clear .venv/tools && \
+	  $(TOOLS)/pip install --quiet --disable-pip-version-check -r requirements-tools.txt; }
 
 dev: runtime
 	@$(PYTHON) local/install.py requirements-dev.txt

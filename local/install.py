@@ -36,12 +36,17 @@ def main(requirements: str) -> int:
 
 
 def fingerprint(requirements: str) -> str:
-    """A hash of the pins, of a file that this one includes as well."""
+    """A hash of the pins, of the files that this one includes as well."""
+    return hashlib.sha256(with_included(requirements).encode()).hexdigest()
+
+
+def with_included(requirements: str) -> str:
+    """The text of a requirements file, and of those it includes."""
     text = read(requirements)
     for line in text.splitlines():
         if line.startswith("-r "):
-            text += read(os.path.join(os.path.dirname(requirements), line[3:].strip()))
-    return hashlib.sha256(text.encode()).hexdigest()
+            text += with_included(os.path.join(os.path.dirname(requirements), line[3:].strip()))
+    return text
 
 
 def make_environment() -> bool:

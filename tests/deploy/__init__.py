@@ -1,0 +1,1 @@
+"""What installs and runs the service elsewhere: locks, licences, Heroku, systemd."""
