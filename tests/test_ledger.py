@@ -524,6 +524,9 @@ class TestTally:
             ("attempts", "slack", "waiting", "gone"): 1,
             ("holds", "slack", "held"): 1,
         }
+        ledger.resume("slack")
+        ledger.resume("slack")
+        assert ledger.tally()["holds", "slack", "resumed"] == 1
 
     def test_time_from_the_end_of_the_room_is_observed(self, ledger: Ledger) -> None:
         open_room(ledger)
@@ -536,10 +539,28 @@ class TestTally:
         assert number == 1
         assert bucket == "+Inf" or since <= float(bucket)
 
-    def test_batches_are_added(self, ledger: Ledger) -> None:
-        ledger.add_to_tally({("callbacks", "rejected"): 3})
-        ledger.add_to_tally({("callbacks", "rejected"): 2})
-        assert ledger.tally() == {("callbacks", "rejected"): 5}
+    def test_a_resend_says_nothing_of_the_time_from_the_end(self, ledger: Ledger) -> None:
+        open_room(ledger)
+        finish(ledger, begin(ledger, "summary"), complete("slack"))
+        finish(ledger, begin(ledger, "slack"), Outcome("delivered"))
+        before = ledger.tally()["seconds_from_end", "slack", "sum"]
+        ledger.resend(room_sid(), ["slack"], who="operator")
+        finish(ledger, begin(ledger, "slack", 2), Outcome("delivered"))
+        tally = ledger.tally()
+        assert tally["attempts", "slack", "delivered", ""] == 2
+        assert tally["seconds_from_end", "slack", "sum"] == before
+
+    def test_batches_are_added_once_each(self, ledger: Ledger) -> None:
+        ledger.add_to_tally({("callbacks", "rejected"): 3, ("callbacks", "other"): 1}, batch="a")
+        ledger.add_to_tally({("callbacks", "rejected"): 2}, batch="b")
+        ledger.add_to_tally({("callbacks", "rejected"): 2}, batch="b")
+        assert ledger.tally() == {("callbacks", "rejected"): 5, ("callbacks", "other"): 1}
+
+    def test_the_oldest_unfinished_room_is_told_by_redis_clock(self, ledger: Ledger, connection: redis.Redis) -> None:
+        assert ledger.oldest_open() == 0
+        open_room(ledger)
+        connection.zincrby("t:rooms:open", -100, room_sid())
+        assert 100 <= ledger.oldest_open() < 130
 
 
 class TestUnavailable:

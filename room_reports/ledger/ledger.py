@@ -14,6 +14,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}workers         set     names of workers
     {p}worker:NAME     string  a worker's threads and how many are busy; gone half a minute after it last said so
     {p}counts          hash    what has happened, counted: names joined by `|`
+    {p}batch:ID        string  a batch of counts that was added already; gone after an hour
     {p}chore:NAME      string  a periodic chore taken by some worker
     {p}reconciled      string  when the last reconciliation began
 """
@@ -101,7 +102,7 @@ class Ledger:
         )
         self._scripts = {
             name: connection.register_script(source_of(name))
-            for name in ("open", "begin", "finish", "dispatch", "resend", "release", "prune")
+            for name in ("open", "begin", "finish", "dispatch", "resend", "resume", "release", "prune", "add")
         }
 
     # Receiving
@@ -117,11 +118,12 @@ class Ledger:
         request_id: str,
         source: str = "callback",
         expired: bool = False,
+        traceparent: str = "",
     ) -> Literal["opened", "known", "expired"]:
         """Opens a room and queues its summary step, atomically. A known room is left exactly as it is.
 
         `ended` is aware UTC; `callback` is kept as it is; `expired` opens the room in its final state, because Twilio
-        has deleted what there was to fetch.
+        has deleted what there was to fetch; `traceparent`: the trace that its attempts belong to, empty for none.
         """
         room = {
             "sid": room_sid,
@@ -132,6 +134,7 @@ class Ledger:
             "request_id": request_id,
             "source": source,
             "expired": expired,
+            "traceparent": traceparent,
         }
         answer = self._run("open", json.dumps(room)).decode()
         return cast(Literal["opened", "known", "expired"], answer)
@@ -213,9 +216,7 @@ class Ledger:
 
     def resume(self, lane: str) -> bool:
         """Lifts a hold: the lane drains from now on. False when there was none."""
-        with guarded():
-            removed = self._redis.delete(self._key("hold", lane), self._key("failures", lane))
-        return bool(removed)
+        return bool(self._run("resume", lane))
 
     def take_chore(self, name: str, *, seconds: float) -> bool:
         """Takes a periodic chore for one process: True when nobody has taken it in the last `seconds`."""
@@ -317,12 +318,13 @@ class Ledger:
             counts = self._redis.hgetall(f"{self._prefix}counts")
         return {tuple(text(name).split("|")): float(value) for name, value in counts.items()}
 
-    def add_to_tally(self, counts: Mapping[tuple[str, ...], int]) -> None:
-        """Adds to what `tally` gives; for what is counted elsewhere and written in batches."""
-        with guarded(), self._redis.pipeline(transaction=False) as pipeline:
-            for name, value in counts.items():
-                pipeline.hincrby(f"{self._prefix}counts", "|".join(name), value)
-            pipeline.execute()
+    def add_to_tally(self, counts: Mapping[tuple[str, ...], int], *, batch: str) -> None:
+        """Adds to what `tally` gives; for what is counted elsewhere and written in batches.
+
+        `batch` names this one: given twice, as after an answer that never came, it is added once.
+        """
+        flat = [part for name, value in counts.items() for part in ("|".join(name), str(value))]
+        self._run("add", batch, *flat)
 
     def workers(self) -> dict[str, tuple[int, int]]:
         """The workers that were there within the last half minute: name → threads, and how many of them were busy."""
@@ -333,6 +335,14 @@ class Ledger:
             if gone := set(names) - set(found):
                 self._redis.srem(f"{self._prefix}workers", *gone)
         return {name: (int(threads), int(busy)) for name, (threads, busy) in found.items()}
+
+    def oldest_open(self) -> float:
+        """Seconds since the oldest unfinished room was opened, by Redis's clock; 0 when there is none."""
+        with guarded(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.zrange(self._key("rooms", "open"), 0, 0, withscores=True)
+            pipeline.time()
+            first, (seconds, micros) = pipeline.execute()
+        return max(seconds + micros / 1e6 - float(first[0][1]), 0.0) if first else 0.0
 
     def queued(self) -> int:
         """How many jobs wait in RQ's queue."""

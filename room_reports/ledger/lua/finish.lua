@@ -69,7 +69,8 @@ end
 
 redis.call('ZREM', due_key(lane), sid)
 redis.call('HSET', key, step .. '.finished', precise(now))
-if outcome.state ~= 'dead' then
+-- A resend, days later, would say nothing of how fast reports are.
+if outcome.state ~= 'dead' and redis.call('HGET', key, step .. '.series') == '1' then
   local ended = tonumber(redis.call('HGET', key, 'ended')) or tonumber(redis.call('HGET', key, 'opened'))
   observe('seconds_from_end', step, math.max(now - ended, 0))
 end

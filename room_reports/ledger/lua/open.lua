@@ -9,6 +9,7 @@ end
 redis.call('HSET', key, 'schema', cfg.schema, 'opened', precise(now), 'account', room.account, 'name', room.name,
   'ended', room.ended, 'callback', room.callback, 'source', room.source, 'request_id', room.request_id,
   'steps', '["summary"]')
+if room.traceparent ~= '' then redis.call('HSET', key, 'traceparent', room.traceparent) end
 redis.call('ZADD', index_key('all'), precise(now), room.sid)
 if room.expired then
   redis.call('HSET', key, 'summary.state', 'expired', 'summary.attempt', 0, 'summary.finished', precise(now))
