@@ -98,15 +98,21 @@ def base_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
 
 
 def split_url(text: str) -> SplitResult:
-    """`urlsplit`, whose own errors repeat what they were given and which silently drops tabs and line ends."""
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise wrong("holds white space or a character outside ASCII")
+    """`urlsplit`, whose own errors repeat what they were given."""
+    printable(text)
     try:
         url = urlsplit(text)
         _ = url.port
     except ValueError:
         raise wrong("is not a well-formed URL") from None
     return url
+
+
+def printable(text: str) -> str:
+    """The text, when it has no white space and nothing else that no URL holds; `urlsplit` would drop some silently."""
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise wrong("holds white space or a character outside ASCII")
+    return text
 
 
 def _is_loopback(host: str) -> bool:

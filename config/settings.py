@@ -31,6 +31,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config import sentinel
 from config.fields import (
     DAY,
     HOUR,
@@ -45,6 +46,7 @@ from config.fields import (
     base_url,
     confidential_url,
     conflict,
+    printable,
     split_url,
     upper,
     wrong,
@@ -127,17 +129,38 @@ class Settings(BaseModel):
 
     redis_url: SecretStr = Field(
         default=SecretStr("redis://localhost:6379/0"),
-        description="`redis://`, `rediss://` (TLS) or `unix://`. Redis Cluster is not supported.",
+        description="`redis://[user:password@]host:port/db`, `rediss://…` (TLS), `unix:///path?db=0`, or, where "
+        "Sentinel says which server is the master, `redis+sentinel://[user:password@]host:port,host:port/service/db` "
+        "(`rediss+sentinel://`: TLS to all of them). Redis Cluster is not supported.",
     )
     redis_tls_verify: bool = Field(
         default=True,
         description="Verify the certificate of a `rediss://` server. Heroku Key-Value Store has a self-signed one and "
         "needs 0; the connection is then encrypted but could be intercepted, so every start warns.",
     )
+    redis_tls_ca_file: str | None = Field(
+        default=None,
+        description="PEM file of the certificate authorities that Redis and its sentinels are checked against, instead "
+        "of the public ones: a company's own, or a self-signed certificate itself.",
+    )
+    redis_tls_cert_file: str | None = Field(
+        default=None,
+        description="PEM file of the certificate that a Redis with `tls-auth-clients` asks of us. Together with its "
+        "key, which may stand in the same file.",
+    )
+    redis_tls_key_file: str | None = Field(default=None, description="PEM file of its private key, without password.")
+    redis_sentinel_username: str | None = Field(
+        default=None, description="User at the sentinels, where they have users."
+    )
+    redis_sentinel_password: Token | None = Field(
+        default=None,
+        description="Password at the sentinels, where they ask for one; that in `REDIS_URL` is for the servers.",
+    )
     redis_prefix: str = Field(
         default="room-reports:",
-        pattern="^[A-Za-z0-9_.:{}-]{1,64}$",
-        description="In front of every key, so that a Redis can be shared.",
+        pattern="^[A-Za-z0-9_.:{}-]{0,63}:$",
+        description="In front of every key, ending in a colon. Two installations on one database need two prefixes: "
+        "RQ's queue and job ids are named after it too.",
     )
 
     summary_waits: Waits = Field(
@@ -337,9 +360,35 @@ class Settings(BaseModel):
     def _redis_url_is_supported(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
         scheme = text.partition("://")[0].lower()
-        if scheme not in REDIS_SCHEMES:
-            raise wrong("must begin with redis://, rediss:// or unix://; Redis Cluster is not supported")
-        split_url(text)
+        if scheme in sentinel.SCHEMES:
+            printable(text)
+            try:
+                sentinel.parse_sentinel_url(text)
+            except ValueError as error:
+                raise wrong(f"{error} (redis+sentinel://host:port,host:port/service/db)") from None
+        elif scheme in REDIS_SCHEMES:
+            split_url(text)
+        else:
+            schemes = "://, ".join((*REDIS_SCHEMES, *sentinel.SCHEMES))
+            raise wrong(f"must begin with one of {schemes}://; Redis Cluster is not supported")
+        return value
+
+    @field_validator("redis_tls_key_file")
+    @classmethod
+    def _client_certificate_can_be_used(cls, value: str | None, info: ValidationInfo) -> str | None:
+        certificate = info.data.get("redis_tls_cert_file")
+        if value is not None and certificate is None:
+            raise conflict("REDIS_TLS_KEY_FILE: set REDIS_TLS_CERT_FILE too")
+        if certificate is not None:
+            import ssl  # here, because few deploys need it
+
+            try:
+                # A key with a password would make OpenSSL ask for it at the terminal.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, value, password="")
+            except (OSError, ValueError):
+                raise conflict(
+                    "REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: no certificate, or not the key to it, at these paths"
+                ) from None
         return value
 
     @field_validator("console_url")
@@ -361,7 +410,7 @@ class Settings(BaseModel):
             raise wrong("must not be shorter than HTTP_CONNECT_TIMEOUT")
         return value
 
-    @field_validator("tls_ca_file")
+    @field_validator("tls_ca_file", "redis_tls_ca_file")
     @classmethod
     def _ca_file_is_there(cls, value: str | None) -> str | None:
         if value is not None:

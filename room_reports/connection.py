@@ -1,6 +1,10 @@
 """Clients of Redis, made in one place: how long each process waits for it, and how often it tries again.
 
-`redis://`, `rediss://` (TLS) and `unix://` URLs; making a client connects to nothing.
+`redis://`, `rediss://` (TLS), `unix://` and Sentinel URLs; making a client connects to nothing.
+
+A connection never outlives its server's being the primary: it closes itself when it is told that it leads to a replica.
+Whoever keeps one need not care, for a connection that is closed connects by itself when something is sent on it, and
+that asks DNS or the sentinels anew where the primary is.
 """
 
 from __future__ import annotations
@@ -10,8 +14,11 @@ from typing import Any
 import redis
 from redis import exceptions
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 
+from config.sentinel import SentinelUrl, is_sentinel_url, parse_sentinel_url
 from config.settings import Settings
 
 WEB_CONNECT = 0.5
@@ -28,14 +35,64 @@ OTHER_CONNECTIONS = 16
 
 LOOP_RETRIES = 0
 
+SENTINEL_ANSWER = 0.25
+"""Seconds for each sentinel that is asked where the master is. Short, for the next one knows it as well, and a callback
+may have to wait until the last one is reached; the one that answered is asked first the next time."""
+
+
+class _LeavesReplicas:
+    """A connection that closes itself when it finds that its server is a replica, whatever it was before.
+
+    A server that was demoted keeps its clients, and would refuse every write of theirs for as long as it lives.
+    """
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)  # type: ignore[misc]  # of the connection it is mixed into
+        except exceptions.ResponseError as error:
+            # Redis 6.2 wraps the answer when a script gets it.
+            if "READONLY" not in str(error) and not isinstance(error, exceptions.ReadOnlyError):
+                raise
+            self.disconnect()  # type: ignore[attr-defined]
+            raise exceptions.ReadOnlyError("the server is a replica") from None
+
+
+class _Connection(_LeavesReplicas, Connection):
+    pass
+
+
+class _SSLConnection(_LeavesReplicas, SSLConnection):
+    pass
+
+
+class _UnixConnection(_LeavesReplicas, UnixDomainSocketConnection):
+    pass
+
+
+class _SentinelConnection(_LeavesReplicas, SentinelManagedConnection):
+    pass
+
+
+class _SentinelSSLConnection(_LeavesReplicas, SentinelManagedSSLConnection):
+    pass
+
+
+_KINDS: dict[type, type] = {
+    Connection: _Connection,
+    SSLConnection: _SSLConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+}
+
 
 def web_client(settings: Settings) -> redis.Redis:
-    """For the web process: fails fast, and tries again once, for a connection that was closed while it was idle."""
+    """For the web process: fails fast, and tries again once, as a connection may have been closed while idle, or its
+    server is not the primary any more."""
+    lost = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError)
     return _client(
         settings,
         socket_connect_timeout=WEB_CONNECT,
         socket_timeout=WEB_ANSWER,
-        retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError, exceptions.TimeoutError)),
+        retry=Retry(NoBackoff(), 1, supported_errors=lost),
     )
 
 
@@ -79,8 +136,53 @@ def command_client(settings: Settings) -> redis.Redis:
 
 def _client(settings: Settings, **options: Any) -> redis.Redis:
     url = settings.redis_url.get_secret_value()
-    if not url.lower().startswith("unix:"):
+    if is_sentinel_url(url):
+        return _sentinel_client(settings, parse_sentinel_url(url), options)
+    scheme = url.partition("://")[0].lower()
+    if scheme != "unix":
         options["socket_keepalive"] = True  # a Unix socket takes no such option
-    if url.lower().startswith("rediss:") and not settings.redis_tls_verify:
-        options["ssl_cert_reqs"] = "none"
-    return redis.Redis.from_url(url, **options)
+    if scheme == "rediss":
+        options |= _tls(settings)
+    pool = ConnectionPool.from_url(url, **options)
+    pool.connection_class = _KINDS[pool.connection_class]
+    return redis.Redis.from_pool(pool)
+
+
+def _sentinel_client(settings: Settings, url: SentinelUrl, options: dict[str, Any]) -> redis.Redis:
+    tls = _tls(settings) if url.tls else {}
+    password = settings.redis_sentinel_password
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        url.hosts,
+        sentinel_kwargs={
+            "username": settings.redis_sentinel_username,
+            "password": password.get_secret_value() if password else None,
+            "socket_connect_timeout": SENTINEL_ANSWER,
+            "socket_timeout": SENTINEL_ANSWER,
+            "retry": Retry(NoBackoff(), 0),
+            **({"ssl": True} if url.tls else {}),
+            **tls,
+        },
+    )
+    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        url.service,
+        sentinel,
+        connection_class=_SentinelSSLConnection if url.tls else _SentinelConnection,
+        db=url.database,
+        username=url.username,
+        password=url.password,
+        socket_keepalive=True,
+        **options,
+        **tls,
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    """What redis-py is told of TLS. The name in the certificate is checked when the certificate is."""
+    return {
+        "ssl_cert_reqs": "required" if settings.redis_tls_verify else "none",
+        "ssl_check_hostname": settings.redis_tls_verify,
+        "ssl_ca_certs": settings.redis_tls_ca_file,
+        "ssl_certfile": settings.redis_tls_cert_file,
+        "ssl_keyfile": settings.redis_tls_key_file,
+    }

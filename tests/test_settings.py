@@ -112,6 +112,14 @@ REFUSED = [
     ("REPORT_WEBHOOK_SECRET", f"{SIGNING_SECRET},{CANARY}"),
     ("REDIS_URL", f"redis+cluster://{CANARY}"),
     ("REDIS_URL", f"http://{CANARY}"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1,/service"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:port/service"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:65536/service"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1/service/db"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1/service/0?x=1"),
+    ("REDIS_TLS_CA_FILE", f"/nowhere/{CANARY}"),
+    ("REDIS_PREFIX", "without-a-colon"),
     ("REDIS_TLS_VERIFY", CANARY),
     ("REDIS_PREFIX", "a b"),
     ("SUMMARY_WAITS", "5,"),
@@ -221,7 +229,13 @@ def test_govslack_is_slack() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["rediss://:pw@redis.example:6380/1", "unix:///run/redis.sock?db=2", "redis://user:pw@h:1/0"]
+    "url",
+    [
+        "rediss://:pw@redis.example:6380/1",
+        "unix:///run/redis.sock?db=2",
+        "redis://user:pw@h:1/0",
+        "redis+sentinel://user:pw@a:1,b:2,[::1]:3/service/0",
+    ],
 )
 def test_redis_schemes(url: str) -> None:
     assert load(ENVIRON | {"REDIS_URL": url}).redis_url.get_secret_value() == url
@@ -233,6 +247,7 @@ def test_each_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "TWILIO_API_KEY": "SK" + "a" * 32,
         "TWILIO_API_SECRET": "api-secret",
         "REDIS_URL": "redis://:redis-password@h/0",
+        "REDIS_SENTINEL_PASSWORD": "sentinel-password",
         "HTTPS_PROXY": "http://user:proxy-password@proxy.example:3128",
         "HTTP_PROXY": "http://proxy.example:3128",
         "OPS_PASSWORD": "correct horse battery",
