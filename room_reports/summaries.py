@@ -120,14 +120,16 @@ def read_summary(raw: Mapping[str, Any]) -> Reading:
 
 def unfamiliar(summary: RoomSummary) -> list[str]:
     """The fields that Twilio does not document, and those whose value it does not document."""
-    found = [name for name, known in KNOWN_VALUES.items() if not _is_known(getattr(summary, name), known)]
+    values = vars(summary)
+    found = [name for name, known in KNOWN_VALUES.items() if values[name] and not _is_known(values[name], known)]
     return found + list(summary.model_extra or ())
 
 
-def _is_known(value: str | list[str] | None, known: frozenset[str]) -> bool:
-    values = [value] if isinstance(value, str) else value or []
-    # Twilio writes some of them with hyphens elsewhere: sao-paulo, in-progress.
-    return all(one in known or one.replace("-", "_") in known for one in values)
+def _is_known(value: str | list[str], known: frozenset[str]) -> bool:
+    if isinstance(value, str):
+        # Twilio writes some of them with hyphens elsewhere: sao-paulo, in-progress.
+        return value in known or value.replace("-", "_") in known
+    return known.issuperset(value)
 
 
 def forwardable(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +138,14 @@ def forwardable(raw: Mapping[str, Any]) -> dict[str, Any]:
     Query, fragment and user are cut from every URL, wherever it stands, except in the room's name, which is the
     application's own text. What JSON cannot carry (lone surrogates, infinities) is replaced.
     """
-    return {clean_text(name): _forwardable(name, value, depth=1) for name, value in raw.items()}
+    forwarded = {}
+    for name, value in raw.items():
+        kind = type(value)
+        # Nearly every value is one of these; it is looked at no further.
+        harmless = kind in _HARMLESS_KINDS or (kind is str and _HARMLESS.fullmatch(value))
+        key = name if name.isascii() else clean_text(name)
+        forwarded[key] = value if harmless else _forwardable(name, value, depth=1)
+    return forwarded
 
 
 def _forwardable(name: str, value: Any, *, depth: int) -> Any:
@@ -161,6 +170,9 @@ def _forwardable(name: str, value: Any, *, depth: int) -> Any:
     }
 
 
+# Neither a query, a fragment or a user, nor anything that JSON cannot carry.
+_HARMLESS = re.compile(r"[^?#@\u0080-\U0010ffff]*")
+_HARMLESS_KINDS = frozenset({int, bool, type(None)})
 _URL_FIELDS = frozenset({"status_callback", "url", "links"})
 # The scheme is bounded, or a long run of letters would be searched from each of its letters.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://\S*")

@@ -62,8 +62,11 @@ class Rule:
 
 def judge(facts: Facts) -> tuple[Verdict, ...]:
     """Every verdict on a room, in the order of `RULES`."""
-    found = ((rule, rule.judge(facts)) for rule in RULES)
-    return tuple(Verdict(code=rule.code, severity=rule.severity, text=text) for rule, text in found if text)
+    found = []
+    for rule in RULES:
+        if text := rule.judge(facts):
+            found.append(Verdict(code=rule.code, severity=rule.severity, text=text))
+    return tuple(found)
 
 
 def people(summary: RoomSummary) -> int | None:
