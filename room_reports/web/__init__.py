@@ -8,7 +8,7 @@ from config.settings import Settings
 from room_reports.ledger import Ledger
 from room_reports.web import answers
 from room_reports.web.health import health
-from room_reports.web.receiving import receiving
+from room_reports.web.receiving import Receiving, receiver_of
 from room_reports.web.tally import Tally
 
 
@@ -18,6 +18,6 @@ def create_app(settings: Settings, ledger: Ledger) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = answers.LONGEST_BODY
     tally = Tally()
     answers.install(app, tally)
-    app.register_blueprint(receiving(settings, ledger, tally))
     app.register_blueprint(health(ledger))
+    app.wsgi_app = Receiving(receiver_of(settings, ledger, tally), rest=app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -1,5 +1,6 @@
 """Receiving: `POST` and `GET /twilio/rooms`. Verify, parse, open the room in one round trip, answer.
 
+This is a WSGI application of its own: a callback would spend a third of its time in Flask, which has nothing to add.
 Checks run from cheap to dear, and nothing of a request is read before its signature holds but what is needed to check
 it. Whatever is refused is counted by its reason and logged, thinned out in a flood.
 """
@@ -7,26 +8,30 @@ it. Whatever is refused is counted by its reason and logged, thinned out in a fl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
-from flask import Blueprint, Response, g, request
-from flask.blueprints import BlueprintSetupState
 
 from config.fields import TWILIO_KEEPS
 from config.settings import Settings
 from room_reports.callbacks import ROOM_ENDED, MalformedCallback, StatusCallback, parse, value_of
 from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.signatures import HINTS, SignedParts, diagnose, verify
-from room_reports.web.answers import LONGEST_BODY, EmptyResponse, answer
+from room_reports.web.answers import LONGEST_BODY, NO_CHUNKS, Environ, Reply, fault, request_id_of, small_json
 from room_reports.web.tally import Tally
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 PATH = "/twilio/rooms"
+PATHS = frozenset({PATH, f"{PATH}/"})
+"""Both, because a redirect would lose the form and a 404 the room."""
+
 METHODS = ("GET", "POST")
 FORM = "application/x-www-form-urlencoded"
 MOST_PARAMETERS = 1000
@@ -42,9 +47,28 @@ TAKEN = {
 }
 """The log line for each answer of the ledger."""
 
+TAKEN_REPLY = Reply(204)
+
 log = structlog.get_logger(__name__)
 
-Environ = Mapping[str, Any]
+
+@dataclass
+class Receiving:
+    """The status callbacks, in front of everything else that is served (`rest`)."""
+
+    receiver: Receiver
+    rest: WSGIApplication
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] not in PATHS:
+            return self.rest(environ, start_response)
+        request_id = request_id_of(environ)
+        try:
+            reply = self.receiver.take(environ, request_id)
+        except Exception as error:
+            reply = fault(error, request_id=request_id, path=PATH)
+        body = reply.start(start_response, request_id=request_id)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 class Refusal(Exception):
@@ -84,21 +108,22 @@ class Receiver:
     resting_until: float = 0.0
     resting_reason: str = ""
 
-    def take(self, environ: Environ, request_id: str) -> Response:
+    def take(self, environ: Environ, request_id: str) -> Reply:
         """The answer to one request."""
         try:
+            check_method(environ)
             params = self.verified(environ)
             callback = self.wanted(params)
             if callback is None:
                 self.tally.count("ignored")
                 log.debug("status callback ignored", request_id=request_id)
-                return EmptyResponse(status=204)
+                return TAKEN_REPLY
             result = self.open(callback, request_id)
         except Refusal as refusal:
             return self.refuse(refusal, environ, request_id)
         self.tally.count(result)
         log.info(TAKEN[result], room_sid=callback.room_sid, request_id=request_id)
-        return answer(200, {"result": "too old"}) if result == "expired" else EmptyResponse(status=204)
+        return small_json(200, {"result": "too old"}) if result == "expired" else TAKEN_REPLY
 
     def verified(self, environ: Environ) -> dict[str, list[str]]:
         """The parameters that Twilio signed. Raises `Refusal`."""
@@ -160,7 +185,7 @@ class Receiver:
         scheme = forwarded(environ, "PROTO", self.trusted_proxies) or environ["wsgi.url_scheme"]
         return f"{scheme}://{host}{target}"
 
-    def refuse(self, refusal: Refusal, environ: Environ, request_id: str) -> Response:
+    def refuse(self, refusal: Refusal, environ: Environ, request_id: str) -> Reply:
         """Counts and logs a refusal, and answers it."""
         body = {"error": refusal.reason}
         if refusal.detail is not None:
@@ -175,7 +200,7 @@ class Receiver:
                 remote=environ.get("REMOTE_ADDR"),
                 so_far=seen,
             )
-        return answer(refusal.status, body, refusal.headers)
+        return small_json(refusal.status, body, refusal.headers)
 
     def explain(self, signed: SignedParts, environ: Environ) -> dict[str, str]:
         """Why a signature does not hold and what to do: for the log alone, and too dear for each request of a flood."""
@@ -185,9 +210,9 @@ class Receiver:
         return {"cause": cause, "hint": HINTS[cause], "scheme_seen": signed.url.partition("://")[0]}
 
 
-def receiving(settings: Settings, ledger: Ledger, tally: Tally) -> Blueprint:
-    """The route of the status callbacks."""
-    receiver = Receiver(
+def receiver_of(settings: Settings, ledger: Ledger, tally: Tally) -> Receiver:
+    """The receiver that the settings describe."""
+    return Receiver(
         ledger=ledger,
         tally=tally,
         account_sid=settings.twilio_account_sid,
@@ -196,21 +221,6 @@ def receiving(settings: Settings, ledger: Ledger, tally: Tally) -> Blueprint:
         trusted_proxies=settings.trusted_proxies,
         hosts=hosts_of(settings.public_base_url),
     )
-    blueprint = Blueprint("receiving", __name__)
-
-    # Both, because a redirect would lose the form and a 404 the room.
-    @blueprint.route(PATH, methods=METHODS, provide_automatic_options=False)
-    @blueprint.route(f"{PATH}/", methods=METHODS, provide_automatic_options=False)
-    def receive() -> Response:
-        return receiver.take(request.environ, g.request_id)
-
-    @blueprint.record
-    def refuse_head(state: BlueprintSetupState) -> None:
-        # The router adds HEAD to every GET; ours has an effect, so it is not for looking.
-        for rule in state.app.url_map.iter_rules("receiving.receive"):
-            rule.methods = set(METHODS)
-
-    return blueprint
 
 
 def hosts_of(base_url: str | None) -> frozenset[str]:
@@ -223,6 +233,15 @@ def hosts_of(base_url: str | None) -> frozenset[str]:
     name = f"[{name}]" if ":" in name else name
     port = url.port or usual
     return frozenset({f"{name}:{port}", name} if port == usual else {f"{name}:{port}"})
+
+
+def check_method(environ: Environ) -> None:
+    """Raises `Refusal` for a request that is neither a GET nor a POST, or whose length is not told beforehand."""
+    # Not HEAD either: our GET has an effect, so it is not for looking.
+    if environ["REQUEST_METHOD"] not in METHODS:
+        raise Refusal(405, "method not allowed", headers={"Allow": ", ".join(METHODS)})
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        raise Refusal(400, "chunked", detail=NO_CHUNKS)
 
 
 def forwarded(environ: Environ, name: str, hops: int) -> str | None:
