@@ -24,6 +24,7 @@ def create() -> Flask:
     # Here, for the commands do without all of this.
     from config.logs import configure
     from config.settings import load_or_exit
+    from room_reports.checks import log_warnings, tls_checks
     from room_reports.connection import web_client
     from room_reports.service import make_ledger
     from room_reports.web import create_app
@@ -36,6 +37,7 @@ def create() -> Flask:
             sys.exit(GUNICORN_GIVES_UP)
         raise
     configure(settings)
+    log_warnings(tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify))
     return create_app(settings, make_ledger(settings, web_client(settings)))
 
 

@@ -11,7 +11,7 @@ from config.logs import configure
 from config.settings import Settings, exit_with, load_or_exit
 from room_reports import jobs
 from room_reports.addresses import private_destination_problems
-from room_reports.checks import log_redis_warnings
+from room_reports.checks import log_redis_warnings, log_warnings, tls_checks
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, worker_client
@@ -32,6 +32,7 @@ def main() -> int:
 
 def run(settings: Settings) -> int:
     """Runs a worker with these settings."""
+    log_warnings(tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify))
     service = make_service(settings, worker_client(settings), make_transport(settings))
     jobs.use(service)
     stopping = threading.Event()

@@ -7,7 +7,7 @@ about its Redis when it starts. A message never holds a secret.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import urlsplit
@@ -80,7 +80,8 @@ def redis_writable(ledger: Ledger) -> Check:
 
 
 def startup_checks(ledger: Ledger) -> list[Check]:
-    """Only what nothing works without: a Redis that can be written and that the ledger's scripts run on."""
+    """What stops a release, a Redis that cannot be written or that the ledger's scripts do not run on; and, as warnings,
+    what would lose rooms on it."""
     found = redis_writable(ledger)
     if found.level == "fail":
         return [found]
@@ -88,7 +89,18 @@ def startup_checks(ledger: Ledger) -> list[Check]:
         server = ledger.server()
     except LedgerUnavailable as error:
         return [found, unavailable("redis server", error)]
-    return [found, version_check(server), single_check(server)]
+    return [found, version_check(server), single_check(server), persistence_check(server), eviction_check(server)]
+
+
+def tls_checks(redis_url: str, *, verified: bool) -> list[Check]:
+    """Whether an encrypted connection to Redis is to the server it is meant for; nothing about one without TLS."""
+    if not redis_url.lower().startswith("rediss"):
+        return []
+    if verified:
+        return [Check("redis tls", "ok", "encrypted, and its certificate is verified")]
+    message = "encrypted, but its certificate is not verified: whoever is on the way can read and change everything"
+    remedy = "Heroku has no other way; elsewhere REDIS_TLS_VERIFY=1, with its authority in REDIS_TLS_CA_FILE"
+    return [Check("redis tls", "warn", message, remedy)]
 
 
 def unavailable(name: str, error: LedgerUnavailable) -> Check:
@@ -182,7 +194,12 @@ def clock_check(server: Server) -> Check:
 
 def log_redis_warnings(ledger: Ledger) -> None:
     """Logs what is wrong with the Redis server, for a worker when it starts. A Redis that is away is not waited for."""
-    for check in redis_checks(ledger):
+    log_warnings(redis_checks(ledger))
+
+
+def log_warnings(found: Iterable[Check]) -> None:
+    """Logs what is not as it should be with Redis."""
+    for check in found:
         if check.level != "ok":
             log.warning("redis needs attention", check=check.name, problem=check.message, remedy=check.remedy)
 
@@ -190,8 +207,11 @@ def log_redis_warnings(ledger: Ledger) -> None:
 # The other sides
 
 
-def twilio_check(insights: InsightsClient, *, account_sid: str) -> Check:
-    """Whether Twilio takes the credentials, and whether they are this account's. One cheap request."""
+def twilio_check(insights: InsightsClient, *, account_sid: str, may_be_away: bool = False) -> Check:
+    """Whether Twilio takes the credentials, and whether they are this account's. One cheap request.
+
+    `may_be_away`: a Twilio that cannot be asked is a warning, for a release that must not depend on it.
+    """
     try:
         listed = insights.some_account()
     except Configuration as failure:
@@ -200,7 +220,8 @@ def twilio_check(insights: InsightsClient, *, account_sid: str) -> Check:
             remedy = "check TWILIO_INSIGHTS_URL and the DNS here; the sandbox needs ALLOW_PRIVATE_DESTINATIONS=1"
         return Check("twilio", "fail", str(failure), remedy)
     except Failure as failure:
-        return away("twilio", failure)
+        found = away("twilio", failure)
+        return replace(found, level="warn") if may_be_away else found
     if listed is not None and listed.lower() != account_sid.lower():
         message = "the credentials are another account's than TWILIO_ACCOUNT_SID"
         return Check("twilio", "fail", message, "use an API key or auth token of the account whose rooms are reported")

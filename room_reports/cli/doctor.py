@@ -37,11 +37,11 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 Examples:
   flask doctor                everything; sends nothing
   flask doctor --send-test    and a sample report to every destination
-  flask doctor --startup      what must be right before a release goes live
+  flask doctor --startup      what must be right before a release goes live; sends nothing
 Exit codes: 0 nothing failed (there may be warnings), 1 something failed."""
 )
 @click.option("--send-test", is_flag=True, help="Send the report of an invented room everywhere.")
-@click.option("--startup", is_flag=True, help="Only what stops a release: settings, Redis, private destinations.")
+@click.option("--startup", is_flag=True, help="Only what can stop a release: settings, Redis, Twilio's credentials.")
 @click.option("--json", "as_json", is_flag=True, help="JSON for machines instead of lines for people.")
 def doctor(send_test: bool, startup: bool, as_json: bool) -> None:
     """Check everything and say what is wrong and what to do about it.
@@ -71,9 +71,11 @@ def examine(*, send_test: bool, startup: bool) -> Iterator[Check]:
     yield Check("settings", "ok", "complete and consistent")
     speak_plainly(settings)
     yield from private_destinations(settings)
+    yield from checks.tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify)
     with open_desk(settings) as desk:
         if startup:
             yield from checks.startup_checks(desk.ledger)
+            yield credentials(settings, make_transport(settings), may_be_away=True)
             return
         of_redis = checks.redis_checks(desk.ledger)
         yield from of_redis
@@ -91,8 +93,7 @@ def private_destinations(settings: Settings) -> Iterator[Check]:
 def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
     """Twilio, the destinations and the way in."""
     transport = make_transport(settings)
-    insights = InsightsClient(transport, base_url=settings.twilio_insights_url, credentials=settings.rest_credentials)
-    yield checks.twilio_check(insights, account_sid=settings.twilio_account_sid)
+    yield credentials(settings, transport)
     for variable, url in settings.outgoing_urls.items():
         if variable != "TWILIO_INSIGHTS_URL":
             yield checks.destination_check(transport, variable, url)
@@ -101,6 +102,12 @@ def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
     yield checks.public_url_check(
         transport, public_base_url=settings.public_base_url, trusted_proxies=settings.trusted_proxies
     )
+
+
+def credentials(settings: Settings, transport: Transport, *, may_be_away: bool = False) -> Check:
+    """Whether Twilio takes the credentials."""
+    insights = InsightsClient(transport, base_url=settings.twilio_insights_url, credentials=settings.rest_credentials)
+    return checks.twilio_check(insights, account_sid=settings.twilio_account_sid, may_be_away=may_be_away)
 
 
 def test_messages(settings: Settings, transport: Transport) -> Iterator[Check]:

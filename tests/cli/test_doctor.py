@@ -110,11 +110,40 @@ class TestSettings:
 
 
 class TestRedis:
-    def test_startup_asks_redis_and_nobody_else(self, run: Run, sandbox: Sandbox) -> None:
+    def test_startup_asks_redis_and_twilio_and_nobody_else(self, run: Run, sandbox: Sandbox) -> None:
         result = run("doctor", "--startup", "--json")
         assert result.exit_code == 0
-        assert set(levels(result)) == {"settings", "redis", "redis version", "redis mode"}
-        assert sandbox.twilio.history() == []
+        redis_checks = {f"redis {name}" for name in ("version", "mode", "persistence", "eviction")}
+        assert set(levels(result)) == {"settings", "redis", "twilio"} | redis_checks
+        assert len(sandbox.twilio.history()) == 1
+        assert sandbox.slack.history() == sandbox.receiver.history() == []
+
+    def test_startup_fails_for_credentials_that_twilio_refuses(self, run: Run, sandbox: Sandbox) -> None:
+        sandbox.twilio.reject_credentials()
+        result = run("doctor", "--startup", "--json")
+        assert (result.exit_code, levels(result)["twilio"]) == (1, "fail")
+
+    def test_startup_does_not_wait_for_twilio(self, run: Run) -> None:
+        result = run("doctor", "--startup", "--json", TWILIO_INSIGHTS_URL="http://127.0.0.1:1")
+        assert (result.exit_code, levels(result)["twilio"]) == (0, "warn")
+
+    def test_startup_fails_for_a_private_address_of_twilio(self, run: Run) -> None:
+        result = run(
+            "doctor",
+            "--startup",
+            "--json",
+            TWILIO_INSIGHTS_URL="https://127.0.0.1:1",
+            ALLOW_PRIVATE_DESTINATIONS="",
+            SLACK_WEBHOOK_URL="https://hooks.slack.com/services/T0/B0/x",
+            REPORT_WEBHOOK_URL="",
+            REPORT_WEBHOOK_SECRET="",
+        )
+        assert result.exit_code == 1
+
+    @pytest.mark.parametrize("verify", ["0", "1"])
+    def test_tls_says_whether_it_is_verified(self, run: Run, verify: str) -> None:
+        result = run("doctor", "--startup", "--json", REDIS_URL="rediss://127.0.0.1:1/0", REDIS_TLS_VERIFY=verify)
+        assert levels(result)["redis tls"] == ("ok" if verify == "1" else "warn")
 
     def test_unreachable(self, run: Run) -> None:
         for arguments in (("doctor", "--json"), ("doctor", "--startup", "--json")):
