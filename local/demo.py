@@ -25,7 +25,7 @@ from local.tether import tether
 from local.valkey import Valkey, ValkeyError
 from sandbox import answers
 from sandbox.answers import Answer
-from sandbox.client import Sandbox, SandboxError, SentCallback, ServiceControl
+from sandbox.client import Sandbox, SandboxClient, SandboxError, SentCallback, ServiceControl
 from sandbox.history import Exchange
 from sandbox.messages import mentions, render
 from sandbox.summaries import room_sid
@@ -94,9 +94,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds that reports may take (default: 30)")
     parser.add_argument("--folder", type=Path, default=Path("var/demo"), help="for logs and data (default: var/demo)")
+    parser.add_argument("--sandbox", metavar="URL", help="play with this sandbox, and the service it calls, instead")
     arguments = parser.parse_args()
     stop_on_signals()
     try:
+        if arguments.sandbox:
+            return visit(SandboxClient(arguments.sandbox), timeout=arguments.timeout)
         return demo(arguments.folder, timeout=arguments.timeout)
     except KeyboardInterrupt:
         print("\nStopped.")
@@ -128,6 +131,27 @@ def demo(folder: Path, *, timeout: float) -> int:
         sandbox.configure(callback_url=f"http://127.0.0.1:{port}/twilio/rooms")
         problems = play(sandbox, timeout)
         say(closing_line(sandbox, took=time.monotonic() - started))
+    return tell(problems, log=str(log))
+
+
+def visit(sandbox: SandboxClient, *, timeout: float) -> int:
+    """Plays the scenes with a sandbox and a service that run already, as in compose.yaml."""
+    started = time.monotonic()
+    say(f"Room Reports demo: rooms end at the sandbox {sandbox.url}, which plays Twilio, Slack and a signed webhook.")
+    try:
+        callback_url = sandbox.options.callback_url
+        sandbox.reset()
+        sandbox.configure(callback_url=callback_url)
+        # Other rooms each time: this service still knows those of the last demo.
+        problems = play(sandbox, timeout, seed=time.time_ns())
+        say(closing_line(sandbox, took=time.monotonic() - started))
+    except OSError as error:
+        raise DemoError(f"the sandbox at {sandbox.url} does not answer ({error})") from error
+    return tell(problems, log="its log")
+
+
+def tell(problems: Sequence[str], *, log: str) -> int:
+    """Says what did not go as it should. Returns the exit code."""
     for problem in problems:
         say(f"  - {problem}")
     if problems:
@@ -169,10 +193,10 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
-def play(sandbox: Sandbox, timeout: float) -> list[str]:
+def play(sandbox: SandboxClient, timeout: float, *, seed: int = 2026) -> list[str]:
     """Ends the rooms and shows each report as it arrives. Returns what did not go as it should."""
     sandbox.slack.script(answers.too_many(1))
-    sids = [room_sid(2026, number) for number, _ in enumerate(SCENES)]
+    sids = [room_sid(seed, number) for number, _ in enumerate(SCENES)]
     problems = []
     for sid, scene in zip(sids, SCENES, strict=True):
         sandbox.twilio.script(*scene.twilio, key=sid)
@@ -234,7 +258,7 @@ def show_report(report: Exchange | None, scene: Scene) -> list[str]:
     return problems
 
 
-def more_than_once(sandbox: Sandbox, sids: Sequence[str]) -> list[str]:
+def more_than_once(sandbox: SandboxClient, sids: Sequence[str]) -> list[str]:
     """A problem for each room that was reported again."""
     return [
         f"{sid}: reported {len(found)} times by {name}"
@@ -244,7 +268,7 @@ def more_than_once(sandbox: Sandbox, sids: Sequence[str]) -> list[str]:
     ]
 
 
-def closing_line(sandbox: Sandbox, *, took: float) -> str:
+def closing_line(sandbox: SandboxClient, *, took: float) -> str:
     """The counts, in one line."""
     reports = sandbox.receiver.reports()
     verified = sum(bool(exchange.verified) for exchange in sandbox.receiver.accepted())

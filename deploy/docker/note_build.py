@@ -1,4 +1,4 @@
-"""Writes `version.json` for `/__version__`, from the build arguments COMMIT, SOURCE and BUILD. Run by the Dockerfile."""
+"""Writes `version.json` for `/__version__`, from the build arguments COMMIT, SOURCE and BUILD; see the Dockerfile."""
 
 from __future__ import annotations
 

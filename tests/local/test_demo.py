@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from local.demo import SCENES, compact, without_settings
+from local.demo import FAST, SCENES, compact, without_settings
+from sandbox.client import Sandbox
+from tests.conftest import StartWeb, StartWorker
 from tests.local.looking import pids_of
 from tests.support.processes import Process, wait_until
 
@@ -41,6 +43,19 @@ def test_demo_says_what_did_not_arrive(tmp_path: Path) -> None:
     assert "standup-42: no message in Slack" in it.output()
     assert "standup-42: no report at the webhook" in it.output()
     assert it.output().splitlines()[-1].startswith("Not everything arrived as it should")
+
+
+def test_demo_plays_with_what_runs_already_and_again(
+    tmp_path: Path, start_web: StartWeb, start_worker: StartWorker, sandbox: Sandbox, redis_url: str
+) -> None:
+    settings = {**sandbox.environment(), **FAST, "REDIS_URL": redis_url}
+    web = start_web(settings)
+    start_worker(settings)
+    sandbox.configure(callback_url=f"{web.url}/twilio/rooms")
+    for _ in range(2):
+        with demo(tmp_path, "--sandbox", sandbox.url) as it:
+            assert it.wait(60) == 0, it.output()
+        assert "5 rooms ended: 5 messages in Slack, 5 reports at the webhook (5 signatures verified)" in it.output()
 
 
 def test_demo_says_why_it_cannot_run(tmp_path: Path) -> None:
