@@ -16,6 +16,8 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}counts          hash    what has happened, counted: names joined by `|`
     {p}batch:ID        string  a batch of counts that was added already; gone after an hour
     {p}chore:NAME      string  a periodic chore taken by some worker
+    {p}session:ID      string  somebody who is signed in to the page
+    {p}sign-ins…       string  leaky buckets of tries to sign in: one for all, one for each client
     {p}reconciled      string  when the last reconciliation began
 """
 
@@ -33,8 +35,10 @@ from typing import Any, Literal, cast
 import redis
 
 from room_reports.ledger.attempts import Claim, Finished, Outcome, QueueEntry, claim_from
+from room_reports.ledger.pages import Pages
 from room_reports.ledger.rows import ROOM_STATES, Hold, Lane, Room, lane_of, moment, room_from
 from room_reports.ledger.server import Server, server_from
+from room_reports.ledger.sign_ins import SignIns
 from room_reports.ledger.unavailable import guarded
 
 SCHEMA = 1
@@ -69,6 +73,8 @@ class Ledger:
     ) -> None:
         self._redis = connection
         self._prefix = prefix
+        self.pages = Pages(connection, prefix=prefix)
+        self.sign_ins = SignIns(connection, prefix=prefix)
         self._queue_key = queue.list_key
         self._lanes = tuple(lane.name for lane in lanes)
         self._configuration = json.dumps(
@@ -268,6 +274,10 @@ class Ledger:
         with guarded():
             sids = cast(list[bytes], self._redis.zrevrange(self._key("rooms", state), offset, offset + limit - 1))
         return self._rooms([text(sid) for sid in sids], attempts=False)
+
+    def rooms_of(self, room_sids: Iterable[str]) -> list[Room]:
+        """These rooms, in this order, without their attempts; one that is not there is left out. Two round trips."""
+        return self._rooms(list(room_sids), attempts=False)
 
     def each_room(self, *, state: str = "all", page: int = 500) -> Iterator[Room]:
         """Every room of one state or `all` with its attempts, oldest first; three round trips a `page`.
