@@ -44,6 +44,9 @@ def _password(value: SecretStr) -> SecretStr:
 
 
 def _signing_secret(value: SecretStr) -> SecretStr:
+    # What Heroku generates for a new app; every library of Standard Webhooks takes it as it is, as base64.
+    if re.fullmatch(r"[0-9a-f]{64}", value.get_secret_value()):
+        return value
     prefix, _, encoded = value.get_secret_value().partition("_")
     try:
         size = len(base64.b64decode(encoded, validate=True)) if prefix == "whsec" else 0

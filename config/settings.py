@@ -123,8 +123,8 @@ class Settings(BaseModel):
     report_webhook_url: SecretStr | None = Field(default=None, description="Your endpoint for signed reports.")
     report_webhook_secret: SigningSecrets = Field(
         default=(),
-        description="Signs the reports (Standard Webhooks, `whsec_…`). While rotating: the new and the old one, "
-        "separated by a comma; both signatures are sent.",
+        description="Signs the reports: a secret of Standard Webhooks (`whsec_…`), or 64 hexadecimal digits as Heroku "
+        "generates them. While rotating: the new and the old one, separated by a comma; both signatures are sent.",
     )
 
     redis_url: SecretStr = Field(
@@ -351,8 +351,9 @@ class Settings(BaseModel):
     @field_validator("report_webhook_secret")
     @classmethod
     def _webhook_is_signed(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
-        if "report_webhook_url" in info.data and (info.data["report_webhook_url"] is None) != (not value):
-            raise conflict("REPORT_WEBHOOK_URL, REPORT_WEBHOOK_SECRET: set both or neither, reports are always signed")
+        # A secret alone does no harm: Heroku generates it before anybody knows whether there will be an endpoint.
+        if info.data.get("report_webhook_url") is not None and not value:
+            raise conflict("REPORT_WEBHOOK_URL, REPORT_WEBHOOK_SECRET: set both, reports are always signed")
         return value
 
     @field_validator("redis_url")
