@@ -25,6 +25,7 @@ ONLY = {
         "room_reports/concurrent_worker.py",
         "room_reports/service.py",
     ],
+    "prometheus_client": ["room_reports/metrics.py", "room_reports/web/metrics.py"],
     "requests": ["room_reports/transport.py"],
     "urllib3": ["room_reports/transport.py"],
     "slack_sdk": [],

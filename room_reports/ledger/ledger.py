@@ -359,6 +359,10 @@ class Ledger:
         with guarded():
             return self._redis.llen(self._queue_key)
 
+    def queue_lengths(self) -> dict[str, int]:
+        """How many jobs wait in each of RQ's queues, by its name."""
+        return {self._queue_key.rpartition(":")[2]: self.queued()}
+
     def due(self) -> dict[str, tuple[int, int, datetime | None]]:
         """For each lane: unfinished steps, how many of them are overdue, and when the first is due. Two round trips."""
         with guarded():

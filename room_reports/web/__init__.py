@@ -8,8 +8,10 @@ from config.settings import Settings
 from room_reports.ledger import Ledger
 from room_reports.web import answers
 from room_reports.web.health import health
+from room_reports.web.metrics import metrics
 from room_reports.web.receiving import Receiving, receiver_of
 from room_reports.web.tally import Tally
+from room_reports.web.tally_writer import TallyWriter
 
 
 def create_app(settings: Settings, ledger: Ledger) -> Flask:
@@ -17,7 +19,11 @@ def create_app(settings: Settings, ledger: Ledger) -> Flask:
     app = Flask("room_reports", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = answers.LONGEST_BODY
     tally = Tally()
+    writer = TallyWriter(tally, ledger)
+    tally.on_count = writer.wake
     answers.install(app, tally)
     app.register_blueprint(health(ledger))
+    app.register_blueprint(metrics(settings, ledger, writer))
+    app.extensions["tally"] = tally
     app.wsgi_app = Receiving(receiver_of(settings, ledger, tally), rest=app.wsgi_app)  # type: ignore[method-assign]
     return app

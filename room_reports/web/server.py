@@ -117,6 +117,11 @@ class CollectingWorker(ThreadWorker):  # type: ignore[misc]  # no types
         self.next_look = 0.0
         self.tally = Tally()
 
+    def load_wsgi(self) -> None:
+        """Counts together with the application, where that counts."""
+        super().load_wsgi()
+        self.tally = getattr(self.wsgi, "extensions", {}).get("tally", self.tally)
+
     def accept(self, listener: socket.socket) -> None:
         """A new client."""
         try:

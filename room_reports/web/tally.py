@@ -1,9 +1,10 @@
-"""Counts what came of requests, and thins out the log lines of a flood. In this process only."""
+"""Counts what came of requests, and thins out the log lines of a flood. In this process only; see `tally_writer`."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 BURST = 20
@@ -19,16 +20,19 @@ class _Kind:
 
 
 class Tally:
-    """Thread-safe."""
+    """Thread-safe. `on_count` is called at each count, when it is set."""
 
     def __init__(self, *, burst: int = BURST, window: float = WINDOW) -> None:
         self._burst = burst
         self._window = window
         self._lock = threading.Lock()
         self._kinds: dict[str, _Kind] = {}
+        self.on_count: Callable[[], None] | None = None
 
     def count(self, kind: str) -> int:
         """Counts one. Returns how many there were so far when a log line is due, and 0 when it is not."""
+        if self.on_count is not None:
+            self.on_count()
         now = time.monotonic()
         with self._lock:
             found = self._kinds.setdefault(kind, _Kind(window=now))
