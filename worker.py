@@ -15,8 +15,9 @@ from room_reports.checks import log_redis_warnings, log_warnings, tls_checks
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, worker_client
-from room_reports.dispatch import CALLS, QUEUE, run_dispatcher
+from room_reports.dispatch import CALLS, QUEUES, run_dispatcher
 from room_reports.heartbeat import Heartbeat
+from room_reports.ledger import SUMMARY
 from room_reports.service import make_service, make_transport
 
 
@@ -57,11 +58,11 @@ def run(settings: Settings) -> int:
         helper.start()
     heartbeat = Heartbeat()
     worker = ConcurrentWorker(
-        QUEUE,
+        QUEUES,
         connection=loop_client(settings),
         serializer=JSONSerializer,
         threads=settings.worker_threads,
-        calls=CALLS.values(),
+        calls={CALLS[SUMMARY]: jobs.fetch_summary, CALLS["*"]: jobs.deliver},
         longest_job=settings.step_lease * 2,
         grace=settings.shutdown_grace,
         hand_back=jobs.hand_back,

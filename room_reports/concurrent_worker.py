@@ -3,7 +3,7 @@
 RQ's own workers run one job at a time, fork for it and spend some twenty Redis round trips on it. Here a job is nearly
 all waiting for HTTP, so threads carry it, and taking jobs, marking them started and clearing away finished ones is one
 script for as many jobs as there are free threads. What people look at stays true: `rq info` and dashboards see the
-worker with its state and counts, the queue, the jobs that run, and the ones that failed.
+worker with its state and counts, the queues, the jobs that run, and the ones that failed.
 
 It builds on `BaseWorker` as RQ's other workers do and uses of it: registering birth and death, heartbeats, the pubsub
 channel, suspension, and the state. Nothing else of RQ is asked to remember anything: a job that is lost with its worker
@@ -12,6 +12,7 @@ comes back from the ledger's due index.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -20,7 +21,8 @@ import threading
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -48,30 +50,33 @@ JOB_KEPT = 24 * 3600
 """Seconds that a job hash outlives a worker that died with it, for `rq info`."""
 
 TAKE = """
--- KEYS: queue list, started registry. ARGV: job key prefix, worker name, now as RQ writes it, seconds a job may run,
--- seconds a job hash is kept, how many to take, how many finished, the finished, ids that were popped already.
-local queue, started = KEYS[1], KEYS[2]
+-- Clears away the jobs that were done and takes the next ones. KEYS: the queues, the one that is served first in front,
+-- then the registry of started jobs of each. ARGV: job key prefix, worker name, now as RQ writes it, seconds a job may
+-- run, seconds a job hash is kept, how many to take, then as JSON {id, number of its queue} of every job that is done,
+-- and of those that were popped already. Returns {id, number of its queue, data} for each job taken.
 local prefix, worker, stamp, longest, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local count, finished = tonumber(ARGV[6]), tonumber(ARGV[7])
+local count, done, popped = tonumber(ARGV[6]), cjson.decode(ARGV[7]), cjson.decode(ARGV[8])
+local queues = #KEYS / 2
 local now = tonumber(redis.call('TIME')[1])
-redis.call('ZREMRANGEBYSCORE', started, '-inf', now)
-for i = 8, 7 + finished do
-  redis.call('ZREM', started, ARGV[i] .. ':' .. worker)
-  redis.call('DEL', prefix .. ARGV[i])
+for _, job in ipairs(done) do
+  redis.call('ZREM', KEYS[queues + job[2]], job[1] .. ':' .. worker)
+  redis.call('DEL', prefix .. job[1])
 end
-local ids = {}
-for i = 8 + finished, #ARGV do ids[#ids + 1] = ARGV[i] end
-if count > #ids then
-  for _, id in ipairs(redis.call('LPOP', queue, count - #ids) or {}) do ids[#ids + 1] = id end
+for number = 1, queues do
+  if count <= #popped then break end
+  for _, id in ipairs(redis.call('LPOP', KEYS[number], count - #popped) or {}) do
+    popped[#popped + 1] = {id, number}
+  end
 end
 local taken = {}
-for _, id in ipairs(ids) do
-  local job = redis.call('HGETALL', prefix .. id)
-  if #job > 0 then
+for _, job in ipairs(popped) do
+  local id, number = job[1], job[2]
+  local data = redis.call('HGET', prefix .. id, 'data')
+  if data or redis.call('EXISTS', prefix .. id) == 1 then
     redis.call('HSET', prefix .. id, 'status', 'started', 'started_at', stamp, 'worker_name', worker)
     redis.call('EXPIRE', prefix .. id, kept)
-    redis.call('ZADD', started, now + longest, id .. ':' .. worker)
-    taken[#taken + 1] = {id, job}
+    redis.call('ZADD', KEYS[queues + number], now + longest, id .. ':' .. worker)
+    taken[#taken + 1] = {id, number, data or ''}
   end
 end
 return taken
@@ -80,8 +85,17 @@ return taken
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A job that was taken from the queue of this number, counted from 1. `data`: what it calls, as RQ keeps it."""
+
+    id: str
+    queue: int
+    data: bytes
+
+
 class ConcurrentWorker(BaseWorker):
-    """Runs the jobs of one queue on `threads` threads.
+    """Runs the jobs of its queues on `threads` threads, those of the first queue first.
 
     `calls`: the only functions a job may name, so that a planted job runs nothing; `longest_job`: seconds a job can
     take; `hand_back`: called with the arguments of each job that is still running when the grace time ends; `on_turn`:
@@ -91,10 +105,10 @@ class ConcurrentWorker(BaseWorker):
 
     def __init__(
         self,
-        queue: str,
+        queues: Sequence[str],
         *,
         threads: int,
-        calls: Collection[str],
+        calls: Mapping[str, Callable[..., object]],
         longest_job: float,
         grace: float,
         hand_back: Callable[..., object],
@@ -103,22 +117,26 @@ class ConcurrentWorker(BaseWorker):
         **options: Any,
     ) -> None:
         # Unprepared, for RQ's preparation asks Redis, and a worker must be able to start before it.
-        super().__init__([queue], worker_ttl=WORKER_TTL, log_job_description=False, prepare_for_work=False, **options)
+        super().__init__(
+            list(queues), worker_ttl=WORKER_TTL, log_job_description=False, prepare_for_work=False, **options
+        )
         self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._threads = threads
-        self._calls = frozenset(calls)
+        self._calls = calls
         self._longest_job = longest_job
         self._grace = grace
         self._hand_back = hand_back
         self._on_turn = on_turn
         self._on_beat = on_beat
         self._take_script = self.connection.register_script(TAKE)
-        self._started = StartedJobRegistry(queue=self.queues[0])
-        self._failed = FailedJobRegistry(queue=self.queues[0])
+        self._keys = [queue.key for queue in self.queues]
+        self._started_keys = [StartedJobRegistry(queue=queue).key for queue in self.queues]
+        self._failed_keys = [FailedJobRegistry(queue=queue).key for queue in self.queues]
         self._free = threading.Semaphore(threads)
-        self._waiting: SimpleQueue[tuple[str, list[bytes]]] = SimpleQueue()
-        self._running: dict[str, Job | None] = {}
-        self._done: SimpleQueue[str] = SimpleQueue()
+        self._waiting: SimpleQueue[Taken] = SimpleQueue()
+        self._running: dict[str, list[Any]] = {}
+        """What runs, or is about to: the arguments of each job by its id, none before they are read."""
+        self._done: SimpleQueue[Taken] = SimpleQueue()
         self._next_heartbeat = 0.0
         self._grace_ends = math.inf
 
@@ -171,20 +189,20 @@ class ConcurrentWorker(BaseWorker):
         slots = self._free_slots()
         if slots == 0:
             return
-        taken: list[tuple[str, list[bytes]]] = []
+        taken: list[Taken] = []
         try:
             taken = self._take(slots)
             if not taken and not self._stop_requested:
-                popped = self.connection.blpop([self.queues[0].key], timeout=BLOCK)
+                popped = self.connection.blpop(self._keys, timeout=BLOCK)
                 if popped:
                     faults.reach(Point.JOB_POPPED)
-                    taken = self._take(slots, as_text(popped[1]))
+                    taken = self._take(slots, (as_text(popped[1]), self._keys.index(as_text(popped[0])) + 1))
         finally:
             for _ in range(slots - len(taken)):
                 self._free.release()
-        for job_id, fields in taken:
-            self._running[job_id] = None
-            self._waiting.put((job_id, fields))
+        for job in taken:
+            self._running[job.id] = []
+            self._waiting.put(job)
 
     def _free_slots(self) -> int:
         """Claims every free thread, waiting a moment for the first."""
@@ -195,66 +213,67 @@ class ConcurrentWorker(BaseWorker):
             slots += 1
         return slots
 
-    def _take(self, count: int, *popped: str) -> list[tuple[str, list[bytes]]]:
-        """One round trip: clears away what is finished, takes up to `count` jobs and marks them started.
+    def _take(self, count: int, *popped: tuple[str, int]) -> list[Taken]:
+        """One round trip: clears away what is done, takes up to `count` jobs and marks them started.
 
-        Returns the ids of the jobs and their hashes, names and values in turn.
+        `popped` were taken from the queue of this number already.
         """
-        finished = []
+        done = []
         while not self._done.empty():
-            finished.append(self._done.get())
+            done.append(self._done.get())
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
-        what = (Job.redis_job_namespace_prefix, self.name, stamp, self._longest_job, JOB_KEPT, count, len(finished))
+        ended = json.dumps([(job.id, job.queue) for job in done])
+        what = (Job.redis_job_namespace_prefix, self.name, stamp, self._longest_job, JOB_KEPT, count)
         try:
-            entries = self._take_script(keys=[self.queues[0].key, self._started.key], args=[*what, *finished, *popped])
+            entries = self._take_script(
+                keys=[*self._keys, *self._started_keys], args=[*what, ended, json.dumps(popped)]
+            )
         except redis.RedisError:
-            for job_id in finished:
-                self._done.put(job_id)
+            for job in done:
+                self._done.put(job)
             raise
-        return [(entry[0].decode(), entry[1]) for entry in entries]
+        return [Taken(as_text(job_id), queue, data) for job_id, queue, data in entries]
 
     def _run_jobs(self) -> None:
         """What each thread does: one job after another."""
         while True:
-            job_id, fields = self._waiting.get()
+            job = self._waiting.get()
             try:
-                self._perform(job_id, fields)
+                self._perform(job)
             except Exception as error:
-                log.error("job could not be recorded", job_id=job_id, error=type(error).__name__)
+                log.error("job could not be recorded", job_id=job.id, error=type(error).__name__)
             finally:
-                self._running.pop(job_id, None)
+                self._running.pop(job.id, None)
                 self._free.release()
 
-    def _perform(self, job_id: str, fields: list[bytes]) -> None:
+    def _perform(self, job: Taken) -> None:
         """Runs a job and sees to its end in RQ: cleared away, or kept with its traceback for people to look at."""
-        job = Job(id=job_id, connection=self.connection, serializer=self.serializer)
         try:
-            job.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
-            if job.func_name not in self._calls:
+            name, arguments = call_of(job.data)
+            if name not in self._calls:
                 raise PermissionError("this worker runs no such function")
-            self._running[job_id] = job
-            job.perform()
+            self._running[job.id] = arguments
+            self._calls[name](*arguments)
         except LedgerUnavailable as error:
             # No failure of the job: its step stays due and runs again when Redis is back.
-            log.warning("job ended without redis", job_id=job_id, reason=error.reason)
-            self._done.put(job_id)
+            log.warning("job ended without redis", job_id=job.id, reason=error.reason)
+            self._done.put(job)
         except Exception as error:
-            log.error("job failed", job_id=job_id, error=type(error).__name__)
+            log.error("job failed", job_id=job.id, error=type(error).__name__)
             self._record_failure(job, traceback.format_exc())
         else:
             self.successful_job_count += 1
-            self._done.put(job_id)
+            self._done.put(job)
 
-    def _record_failure(self, job: Job, trace: str) -> None:
+    def _record_failure(self, job: Taken, trace: str) -> None:
         """Puts a job among RQ's failed ones. Written by hand, for a job that RQ cannot read it cannot save either."""
         self.failed_job_count += 1
+        key = Job.redis_job_namespace_prefix + job.id
         with self.connection.pipeline() as pipeline:
-            pipeline.hset(
-                job.key, mapping={"status": JobStatus.FAILED.value, "exc_info": zlib.compress(trace.encode())}
-            )
-            pipeline.expire(job.key, FAILURE_KEPT)
-            pipeline.zadd(self._failed.key, {job.id: int(time.time()) + FAILURE_KEPT})
-            pipeline.zrem(self._started.key, f"{job.id}:{self.name}")
+            pipeline.hset(key, mapping={"status": JobStatus.FAILED.value, "exc_info": zlib.compress(trace.encode())})
+            pipeline.expire(key, FAILURE_KEPT)
+            pipeline.zadd(self._failed_keys[job.queue - 1], {job.id: int(time.time()) + FAILURE_KEPT})
+            pipeline.zrem(self._started_keys[job.queue - 1], f"{job.id}:{self.name}")
             pipeline.execute()
 
     def _beat(self) -> None:
@@ -277,6 +296,8 @@ class ConcurrentWorker(BaseWorker):
                     "failed_job_count": self.failed_job_count,
                 },
             )
+            for key in self._started_keys:
+                pipeline.zremrangebyscore(key, "-inf", int(time.time()))  # left by workers that died
             pipeline.execute()
         self._on_beat(self.name, self.busy)
         self.check_for_suspension(burst=False)
@@ -290,16 +311,28 @@ class ConcurrentWorker(BaseWorker):
         while self._running and time.monotonic() < self._grace_ends:
             self._on_turn()
             time.sleep(0.05)
-        late = [job for job in self._running.values() if job is not None]
+        late = {job_id: arguments for job_id, arguments in self._running.items() if arguments}
         try:
             if says_goodbye:
                 self.connection.ping()  # it may have gone meanwhile, and the ledger would wait for it
-                for job in late:
-                    log.warning("job handed back", job_id=job.id)
-                    self._hand_back(*job.args)
+                for job_id, arguments in late.items():
+                    log.warning("job handed back", job_id=job_id)
+                    self._hand_back(*arguments)
                 self._take(0)
                 self.teardown()  # type: ignore[no-untyped-call]
         except (redis.RedisError, LedgerUnavailable) as error:
             log.warning("worker could not say goodbye", error=type(error).__name__)
         log.info("worker stopped", unfinished=len(late))
         return not late
+
+
+def call_of(data: bytes) -> tuple[str, list[Any]]:
+    """The name of the function that a job calls, and its arguments. Nothing is unpickled, imported or looked up.
+
+    RQ keeps a call as `[function, instance, arguments, named arguments]` and compresses what it writes itself, as when
+    an operator requeues a failed job. Raises an exception for anything else.
+    """
+    name, instance, arguments, named = json.loads(data if data.startswith(b"[") else zlib.decompress(data))
+    if instance is not None or named != {} or not isinstance(arguments, list):
+        raise ValueError("not a call of a function with a list of arguments")
+    return name, arguments

@@ -14,9 +14,14 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from room_reports.ledger import SUMMARY, Ledger, LedgerUnavailable, QueueEntry
+from room_reports.ledger import SUMMARY, JobKind, Ledger, LedgerUnavailable, QueueEntry
 
-QUEUE = "room-reports"
+SUMMARIES = "room-reports"
+DELIVERIES = "room-reports-deliveries"
+QUEUES = (DELIVERIES, SUMMARIES)
+"""RQ's queues, the one first that workers serve first: a room that was begun is finished before another is begun, so
+however many summaries wait, a report is on its way as soon as it is known."""
+
 FAILURE_TTL = 7 * 24 * 3600
 CALLS = {SUMMARY: "room_reports.jobs.fetch_summary", "*": "room_reports.jobs.deliver"}
 
@@ -26,22 +31,25 @@ log = structlog.get_logger(__name__)
 def queue_entry() -> QueueEntry:
     """How the ledger writes a job for RQ: a template from a job that RQ itself made, so it follows its version."""
     sample = Job(id="sample", connection=Redis(), serializer=JSONSerializer)  # never connected: nothing is sent
-    sample.origin = QUEUE
     sample.timeout = -1  # the HTTP limits end an attempt, not a signal, which no thread but the main one would get
     sample.result_ttl = 0
     sample.failure_ttl = FAILURE_TTL
     sample._func_name, sample._args, sample._kwargs = CALLS[SUMMARY], (), {}
     fields = sample.to_dict()
-    variable = ("data", "created_at", "enqueued_at", "description")
+    variable = ("data", "origin", "created_at", "enqueued_at", "description")
     constant = {name: value for name, value in fields.items() if name not in variable and value not in (None, "")}
     constant["status"] = "queued"
     return QueueEntry(
-        list_key=Queue.redis_queue_namespace_prefix + QUEUE,
         queues_key=Queue.redis_queues_keys,
         job_prefix=Job.redis_job_namespace_prefix,
         fields=tuple(str(part) for pair in constant.items() for part in pair),
-        calls=CALLS,
+        kinds={SUMMARY: kind_of(SUMMARIES, CALLS[SUMMARY]), "*": kind_of(DELIVERIES, CALLS["*"])},
     )
+
+
+def kind_of(queue: str, call: str) -> JobKind:
+    """Jobs of this queue."""
+    return JobKind(list=Queue.redis_queue_namespace_prefix + queue, origin=queue, call=call)
 
 
 def run_dispatcher(ledger: Ledger, *, every: float, stopping: threading.Event) -> None:

@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from room_reports.destinations import Delivery, Destination, Notice
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.faults import Point
 from room_reports.insights import KEPT, Fetched, InsightsClient
-from room_reports.ledger import SUMMARY, Claim, Finished, LaneNews, Ledger, Outcome, lane_of, moment
+from room_reports.ledger import SUMMARY, Claim, Day, Finished, LaneNews, Ledger, Outcome, lane_of, moment
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 
 JITTER = 0.1
@@ -105,33 +105,57 @@ def run(room_sid: str, step: str, attempt: int) -> None:
         raise RuntimeError("this process was not set up to run jobs: start it with worker.py")
     faults.reach(Point.JOB_TAKEN)
     claim = service.ledger.begin(room_sid, step, attempt)
+    report = None
     while claim is not None:
         running = f"{claim.room_sid} {claim.step} {claim.attempt}"
         _running[running] = claim
         try:
-            claim = run_claimed(service, claim)
+            claim, report = run_claimed(service, claim, report)
         finally:
             del _running[running]
 
 
-def run_claimed(service: Service, claim: Claim) -> Claim | None:
-    """Makes the attempt and writes its outcome. Returns the attempt to go on with."""
+def run_claimed(service: Service, claim: Claim, report: RoomReport | None) -> tuple[Claim | None, RoomReport | None]:
+    """Makes the attempt and writes its outcome. Returns the attempt to go on with and the report that it is about.
+
+    `report` is what an attempt before it has made of this room, if any.
+    """
     faults.reach(Point.ATTEMPT_BEGUN)
     started = time.monotonic()
     try:
-        outcome = ask_for_summary(service, claim) if claim.step == SUMMARY else make_delivery(service, claim)
+        outcome = ask_for_summary(service, claim) if claim.step == SUMMARY else make_delivery(service, claim, report)
     except Exception:
         # A fault of ours must not lose the room: it is tried again like any other failure, and shows in the log.
         log.exception("attempt failed unexpectedly", **facts_of(claim))
         outcome = after_failure(service, claim, Transient("internal", "an unexpected error, see the log"))
+    if outcome.deliveries:
+        outcome, report = with_report(service, claim, outcome)
     took = time.monotonic() - started
     finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.deliveries))
     faults.reach(Point.OUTCOME_WRITTEN)
     if finished is None:
         log.info("attempt was overtaken", **facts_of(claim))
-        return None
+        return None, None
     tell(service, claim, outcome, finished, took=took)
-    return finished.following
+    return finished.following, report
+
+
+def with_report(service: Service, claim: Claim, outcome: Outcome) -> tuple[Outcome, RoomReport | None]:
+    """Makes the report with which the deliveries begin, and has the ledger keep what it says of the room."""
+    try:
+        report = report_of(service, claim, claim.row_after(outcome))
+    except Exception:
+        # The deliveries are tried like any other attempt, and are what is given up on in the end.
+        log.exception("report could not be made", **facts_of(claim))
+        return outcome, None
+    derived = report.data.derived
+    day = Day(
+        rooms=1,
+        participant_seconds=round((derived.participant_minutes or 0) * 60),
+        recorded_seconds=round((derived.recorded_minutes or 0) * 60),
+    )
+    verdicts = json.dumps([verdict.code for verdict in report.data.verdicts])
+    return replace(outcome, fields={**outcome.fields, "verdicts": verdicts}, day=day), report
 
 
 def ask_for_summary(service: Service, claim: Claim) -> Outcome:
@@ -156,20 +180,19 @@ def ask_for_summary(service: Service, claim: Claim) -> Outcome:
     return Outcome("waiting", "not_ready", detail, pause=pause, fields=asked)
 
 
-def make_delivery(service: Service, claim: Claim) -> Outcome:
+def make_delivery(service: Service, claim: Claim, report: RoomReport | None) -> Outcome:
     """One attempt of the delivery to one destination."""
     try:
         destination = service.destinations.get(claim.step)
         if destination is None:
             raise Configuration("not_configured", f"no destination {claim.step} in the settings", heals=True)
-        report = report_of(service, claim)
+        report = report or report_of(service, claim, claim.row)
         faults.reach(Point.REPORT_BUILT)
         destination.send(report, Delivery(delivery_id(claim), claim.attempt, claim.now))
     except Failure as failure:
         return after_failure(service, claim, failure)
     faults.reach(Point.REPORT_SENT)
-    verdicts = json.dumps([verdict.code for verdict in report.data.verdicts])
-    return Outcome("delivered", fields={"verdicts": verdicts})
+    return Outcome("delivered")
 
 
 def delivery_id(claim: Claim) -> str:
@@ -177,9 +200,8 @@ def delivery_id(claim: Claim) -> str:
     return f"msg_{claim.room_sid}_{claim.step}_{claim.series}"
 
 
-def report_of(service: Service, claim: Claim) -> RoomReport:
-    """The report as it stands in the row."""
-    row = claim.row
+def report_of(service: Service, claim: Claim, row: Mapping[str, str]) -> RoomReport:
+    """The report as it stands in this row."""
     summary: dict[str, Any] | None = json.loads(row["summary"]) if row.get("summary") else None
     return build_report(
         room_sid=claim.room_sid,

@@ -60,8 +60,7 @@ class Driver:
     def run_queued(self) -> int:
         """Runs what is queued now. Returns how many jobs that were."""
         ran = 0
-        while popped := self.connection.lpop(queue_entry().list_key):
-            assert isinstance(popped, bytes)
+        while popped := pop_first(self.connection):
             sid, step, attempt = popped.decode().rsplit("-", 2)
             jobs.run(sid, step, int(attempt))
             ran += 1
@@ -89,6 +88,15 @@ class Driver:
     def outcomes(self, step: str, sid: str = SID) -> list[tuple[str, str | None]]:
         """Outcome and reason of every attempt of a step."""
         return [(one["outcome"], one["reason"]) for one in self.room(sid).attempts if one["step"] == step]
+
+
+def pop_first(connection: redis.Redis) -> bytes | None:
+    """The id of the job that a worker would take next."""
+    for key in reversed(queue_entry().lists):
+        if popped := connection.lpop(key):
+            assert isinstance(popped, bytes)
+            return popped
+    return None
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def beside_finished(bench: Workbench, counts: tuple[int, ...] = FINISHED) -> Non
             ledger = make_ledger(load(stack.environment), connection)
             first, *others = bench.rooms(count + 1)
             backlog.take_through(ledger, first)
-            connection.delete(queue_entry().list_key)
+            connection.delete(*queue_entry().lists)
             backlog.copies(connection, first, others)
             eventually(lambda: not rewrites(connection), what="the end of the rewrite")  # noqa: B023 - called at once
             for _ in bench.runs(5):
@@ -61,7 +61,7 @@ def beside_finished(bench: Workbench, counts: tuple[int, ...] = FINISHED) -> Non
                 for sid in rooms:
                     backlog.take_through(ledger, sid)
                 note(bench, THROUGH, count, "ms a room", (time.perf_counter() - start) / ROOMS_TAKEN * 1000)
-                connection.delete(queue_entry().list_key)
+                connection.delete(*queue_entry().lists)
 
 
 def fill(bench: Workbench, stack: Stack, count: int) -> None:
@@ -91,7 +91,7 @@ def drain(bench: Workbench, stack: Stack) -> float:
     for sid in bench.rooms(FALL_DUE):
         ledger.open(room_sid=sid, account_sid=ACCOUNT_SID, room_name="due", ended=None, callback="", request_id="bench")
         backlog.put_off(ledger, sid, pause=0)
-    stack.redis_connection.delete(queue_entry().list_key)  # the jobs of the attempts that were made here
+    stack.redis_connection.delete(*queue_entry().lists)  # the jobs of the attempts that were made here
     start = time.time()
     stack.thaw_workers()
     try:

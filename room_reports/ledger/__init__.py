@@ -1,8 +1,22 @@
 """Our account of every room and step: what happened, what is due, what is held. See `ledger.py`."""
 
-from room_reports.ledger.attempts import Claim, Finished, LaneNews, Outcome, QueueEntry
-from room_reports.ledger.ledger import BUCKETS, Ledger
-from room_reports.ledger.rows import FINAL, ROOM_STATES, SUMMARY, TWILIO, Hold, Lane, Room, Step, lane_of, moment
+from room_reports.ledger.attempts import Claim, Finished, JobKind, LaneNews, Outcome, QueueEntry
+from room_reports.ledger.ledger import Ledger
+from room_reports.ledger.rows import (
+    FINAL,
+    ROOM_STATES,
+    SUMMARY,
+    TWILIO,
+    Day,
+    Durations,
+    Hold,
+    Lane,
+    Room,
+    Step,
+    lane_of,
+    moment,
+)
+from room_reports.ledger.scripts import BUCKETS
 from room_reports.ledger.server import Server
 from room_reports.ledger.unavailable import LedgerUnavailable
 
@@ -13,8 +27,11 @@ __all__ = [
     "SUMMARY",
     "TWILIO",
     "Claim",
+    "Day",
+    "Durations",
     "Finished",
     "Hold",
+    "JobKind",
     "Lane",
     "LaneNews",
     "Ledger",

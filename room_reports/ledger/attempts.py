@@ -4,28 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
+
+from room_reports.ledger.rows import Day
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """How the jobs of one kind of step are written. `list`: the key their ids wait in; `origin`: the name of that queue
+    to RQ; `call`: the name of the job function."""
+
+    list: str
+    origin: str
+    call: str
 
 
 @dataclass(frozen=True)
 class QueueEntry:
     """How a job is written so that RQ finds it; what it says is known to `room_reports.dispatch` alone.
 
-    `list_key`, `queues_key`, `job_prefix`: RQ's keys; `fields`: the constant fields of a job hash, name and value in
-    turn; `calls`: the job function of a step by its name, `*` for any other step.
+    `queues_key`, `job_prefix`: RQ's keys; `fields`: the constant fields of a job hash, name and value in turn; `kinds`:
+    by the name of the step, `*` for any other step.
     """
 
-    list_key: str
     queues_key: str
     job_prefix: str
     fields: tuple[str, ...]
-    calls: Mapping[str, str]
+    kinds: Mapping[str, JobKind]
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The keys in which jobs wait."""
+        return tuple(kind.list for kind in self.kinds.values())
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A running attempt: the right to write its outcome, and what it needs to know. `now`: Redis's time, aware UTC."""
+    """A running attempt: the right to write its outcome, and what it needs to know.
+
+    `now`: Redis's time when it began, aware UTC; `row`: as it was then.
+    """
 
     room_sid: str
     step: str
@@ -48,6 +67,15 @@ class Claim:
         """Seconds since the step was opened."""
         return self.now.timestamp() - float(self.row.get(f"{self.step}.since", self.now.timestamp()))
 
+    def row_after(self, outcome: Outcome) -> dict[str, str]:
+        """The row as this outcome leaves it, as far as other steps need it."""
+        row = {**self.row, **{name: str(value) for name, value in outcome.fields.items()}}
+        row[f"{self.step}.state"] = outcome.state
+        row.pop(f"{self.step}.reason", None)
+        if outcome.reason is not None:
+            row[f"{self.step}.reason"] = outcome.reason
+        return row
+
 
 LaneNews = Literal["healthy", "failing", "heals", "operator", "neutral"]
 """What an attempt says of the other side: it is fine; it failed as one that is down does (a run of these holds the
@@ -60,7 +88,8 @@ class Outcome:
 
     `state`: `waiting` (due again after `pause` seconds) or a final state; `counts`: whether it uses up a place in the
     waits; `lane`: see `LaneNews`; `hold_for`: seconds to hold the lane, when the other side named them; `fields`: what
-    to keep in the row; `deliveries`: the destinations whose deliveries start now (summary step only).
+    to keep in the row; `deliveries`: the destinations whose deliveries start now, and `day`: what the room adds to the
+    counts of its day (summary step only).
     """
 
     state: str
@@ -72,6 +101,7 @@ class Outcome:
     hold_for: float | None = None
     fields: Mapping[str, str | int | float] = field(default_factory=dict)
     deliveries: tuple[str, ...] = ()
+    day: Day | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +110,3 @@ class Finished:
 
     hold: str
     following: Claim | None
-
-
-def claim_from(room_sid: str, step: str, attempt: int, now: bytes, flat: list[bytes]) -> Claim:
-    """A claim out of what the scripts answer: the time, and the row as names and values in turn."""
-    row = dict(zip((name.decode() for name in flat[::2]), (value.decode() for value in flat[1::2]), strict=True))
-    return Claim(room_sid, step, int(attempt), datetime.fromtimestamp(float(now), UTC), row)

@@ -14,6 +14,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}workers         set     names of workers
     {p}worker:NAME     string  a worker's threads and how many are busy; gone half a minute after it last said so
     {p}counts          hash    what has happened, counted: names joined by `|`
+    {p}days            hash    what the rooms of each day came to: `YYYY-MM-DD|rooms`, …
     {p}batch:ID        string  a batch of counts that was added already; gone after an hour
     {p}chore:NAME      string  a periodic chore taken by some worker
     {p}session:ID      string  somebody who is signed in to the page
@@ -27,32 +28,24 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, cast
 
 import redis
 
-from room_reports.ledger.attempts import Claim, Finished, Outcome, QueueEntry, claim_from
+from room_reports.ledger.attempts import Claim, Finished, Outcome, QueueEntry
 from room_reports.ledger.pages import Pages
-from room_reports.ledger.rows import ROOM_STATES, Hold, Lane, Room, lane_of, moment, room_from
+from room_reports.ledger.rows import ROOM_STATES, SUMMARY, Day, Durations, Hold, Lane, Room, lane_of, moment, room_from
+from room_reports.ledger.scripts import Scripts
 from room_reports.ledger.server import Server, server_from
 from room_reports.ledger.sign_ins import SignIns
 from room_reports.ledger.unavailable import guarded
 
-SCHEMA = 1
-"""Version of the rows. A worker of another version must be able to read them: fields are added, never changed."""
-
-ATTEMPTS_KEPT = 100
-FAILURES_THAT_HOLD = 5
-LONGEST_PROBE_PAUSE = 300.0
-QUEUE_BOUND = 1000
-LOST_SHARE = 50
-"""How many due steps of a lane are looked at although the queue is full, for those that a dead worker left."""
 WORKER_GONE = 30
-BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
-"""Upper limits, in seconds, of the buckets that durations are counted in."""
+DAYS_KEPT = 400
+
+HOLDING = frozenset({"failing", "heals", "operator"})
+"""What an attempt may say of its lane that can hold it."""
 
 
 class Ledger:
@@ -75,41 +68,11 @@ class Ledger:
         self._prefix = prefix
         self.pages = Pages(connection, prefix=prefix)
         self.sign_ins = SignIns(connection, prefix=prefix)
-        self._queue_key = queue.list_key
-        self._lanes = tuple(lane.name for lane in lanes)
-        self._configuration = json.dumps(
-            {
-                "prefix": prefix,
-                "schema": SCHEMA,
-                "lease": lease,
-                "retention": int(retention),
-                "attempts_kept": ATTEMPTS_KEPT,
-                "failures_that_hold": FAILURES_THAT_HOLD,
-                "longest_probe_pause": LONGEST_PROBE_PAUSE,
-                "queue_bound": QUEUE_BOUND,
-                "lost_share": LOST_SHARE,
-                "buckets": BUCKETS,
-                "lanes": {
-                    lane.name: {
-                        "interval": 1 / lane.rate if lane.rate else 0,
-                        "burst": lane.burst,
-                        "waits": list(lane.waits),
-                    }
-                    for lane in lanes
-                },
-                "queue": {
-                    "list": queue.list_key,
-                    "queues": queue.queues_key,
-                    "job": queue.job_prefix,
-                    "fields": list(queue.fields),
-                    "calls": dict(queue.calls),
-                },
-            }
+        self._lists = {kind.origin: kind.list for kind in queue.kinds.values()}
+        self._waits = {lane.name: lane.waits for lane in lanes}
+        self._scripts = Scripts(
+            connection.connection_pool, prefix=prefix, lease=lease, retention=retention, lanes=lanes, queue=queue
         )
-        self._scripts = {
-            name: connection.register_script(source_of(name))
-            for name in ("open", "begin", "finish", "dispatch", "resend", "resume", "release", "prune", "add")
-        }
 
     # Receiving
 
@@ -149,7 +112,7 @@ class Ledger:
 
     def dispatch(self) -> tuple[int, float | None]:
         """Queues a job for every step that is due. Returns how many, and the seconds until the next one is due."""
-        queued, wake = self._run("dispatch", json.dumps(self._lanes))
+        queued, wake = self._run("dispatch", json.dumps(list(self._waits)))
         return int(queued), float(wake) if wake else None
 
     def begin(self, room_sid: str, step: str, attempt: int) -> Claim | None:
@@ -157,7 +120,8 @@ class Ledger:
         answer = self._run("begin", room_sid, step, attempt, secrets.token_hex(8))
         if answer[0] != b"go":
             return None
-        return claim_from(room_sid, step, attempt, answer[1], answer[2])
+        row = {text(name): text(value) for name, value in zip(answer[2][::2], answer[2][1::2], strict=True)}
+        return Claim(room_sid, step, attempt, at(answer[1]), row)
 
     def finish(self, claim: Claim, outcome: Outcome, *, took: float, go_on: bool = False) -> Finished | None:
         """Writes an attempt's outcome and all that follows from it. None when the attempt has been fenced off.
@@ -180,6 +144,7 @@ class Ledger:
             "sid": claim.room_sid,
             "step": claim.step,
             "attempt": claim.attempt,
+            "token": secrets.token_hex(8),
             "state": outcome.state,
             "reason": outcome.reason,
             "detail": outcome.detail,
@@ -187,19 +152,22 @@ class Ledger:
             "counts": outcome.counts,
             "lane": outcome.lane,
             "hold_for": outcome.hold_for,
-            "fields": dict(outcome.fields),
-            "deliveries": list(outcome.deliveries),
-            "next_token": secrets.token_hex(8) if go_on else None,
+            "waits": self._waits_of(claim.step) if outcome.lane in HOLDING else None,
+            "fields": [part for pair in outcome.fields.items() for part in pair],
+            "day": day_of(claim, outcome.day) if outcome.day else None,
+            "deliveries": outcome.deliveries,
+            "go_on": go_on,
             "record": json.dumps(record),
         }
         answer = self._run("finish", json.dumps({key: value for key, value in change.items() if value is not None}))
         if answer[0] == b"stale":
             return None
-        following = answer[2] if len(answer) > 2 else None
-        return Finished(
-            hold=answer[1].decode(),
-            following=claim_from(claim.room_sid, following[0].decode(), *following[1:]) if following else None,
-        )
+        following = None
+        if len(answer) > 2:
+            step, its_attempt, now, series = answer[2]
+            row = row_of_following(claim, outcome, step=text(step), since=text(now), series=int(series))
+            following = Claim(claim.room_sid, text(step), int(its_attempt), at(now), row)
+        return Finished(hold=text(answer[1]), following=following)
 
     def release(self, room_sid: str, step: str, attempt: int) -> bool:
         """Hands back an attempt that will not be finished here: due at once. False when it is not current any more."""
@@ -246,8 +214,12 @@ class Ledger:
         return moment(text(found)) if found else None
 
     def prune(self, *, limit: int = 1000) -> int:
-        """Takes rooms whose rows have expired out of the indexes. Returns how many of the `limit` oldest went."""
-        return int(self._run("prune", limit))
+        """Takes rooms whose rows have expired out of the indexes, and days beyond `DAYS_KEPT` out of `days`.
+
+        Returns how many of the `limit` oldest rooms went.
+        """
+        oldest = datetime.now(UTC).date() - timedelta(days=DAYS_KEPT)
+        return int(self._run("prune", limit, oldest.isoformat()))
 
     # Reading
 
@@ -354,14 +326,40 @@ class Ledger:
             first, (seconds, micros) = pipeline.execute()
         return max(seconds + micros / 1e6 - float(first[0][1]), 0.0) if first else 0.0
 
-    def queued(self) -> int:
-        """How many jobs wait in RQ's queue."""
+    def days(self) -> dict[date, Day]:
+        """What the rooms that ended on each day (UTC) came to, oldest first; a day without any is left out."""
         with guarded():
-            return self._redis.llen(self._queue_key)
+            counts = texts(self._redis.hgetall(f"{self._prefix}days"))
+        found: dict[str, dict[str, int]] = {}
+        for name, value in sorted(counts.items()):
+            day, _, what = name.partition("|")
+            found.setdefault(day, {})[what] = int(value)
+        return {
+            date.fromisoformat(day): Day(
+                rooms=counted.get("rooms", 0),
+                participant_seconds=counted.get("participant_seconds", 0),
+                recorded_seconds=counted.get("recorded_seconds", 0),
+            )
+            for day, counted in found.items()
+        }
+
+    def until_summary(self) -> Durations:
+        """How long it took from the ends of rooms until their summaries were there, complete or partial."""
+        tally = self.tally()
+        observed = {name[2]: value for name, value in tally.items() if name[:2] == ("seconds_from_end", SUMMARY)}
+        total = observed.pop("sum", 0.0)
+        return Durations({float(limit): int(number) for limit, number in observed.items()}, total)
+
+    def queued(self) -> int:
+        """How many jobs wait in RQ's queues."""
+        return sum(self.queue_lengths().values())
 
     def queue_lengths(self) -> dict[str, int]:
         """How many jobs wait in each of RQ's queues, by its name."""
-        return {self._queue_key.rpartition(":")[2]: self.queued()}
+        with guarded(), self._redis.pipeline(transaction=False) as pipeline:
+            for key in self._lists.values():
+                pipeline.llen(key)
+            return dict(zip(self._lists, pipeline.execute(), strict=True))
 
     def due(self) -> dict[str, tuple[int, int, datetime | None]]:
         """For each lane: unfinished steps, how many of them are overdue, and when the first is due. Two round trips."""
@@ -442,16 +440,38 @@ class Ledger:
 
     def _known_lanes(self) -> list[str]:
         """Every lane that was ever used, for a destination that is no longer configured may still have steps."""
-        return sorted({text(lane) for lane in self._redis.smembers(f"{self._prefix}lanes")} | set(self._lanes))
+        return sorted({text(lane) for lane in self._redis.smembers(f"{self._prefix}lanes")} | set(self._waits))
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"
 
+    def _waits_of(self, step: str) -> tuple[float, ...]:
+        """Pauses between probes of a step's lane, also of a destination that is configured no more."""
+        return self._waits.get(lane_of(step), (60.0,))
+
     def _run(self, script: str, *args: str | int) -> Any:
-        # RQ keeps times as text in this form; the scripts take their own time from Redis.
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         with guarded():
-            return self._scripts[script](args=[self._configuration, stamp, *args])
+            return self._scripts.run(script, *args)
+
+
+def row_of_following(claim: Claim, outcome: Outcome, *, step: str, since: str, series: int) -> dict[str, str]:
+    """The row for the delivery that goes on where a summary ended; nobody has to read it again for that."""
+    return claim.row_after(outcome) | {
+        f"{step}.series": str(series),
+        f"{step}.since": since,
+        f"{step}.tries": "0",
+    }
+
+
+def day_of(claim: Claim, day: Day) -> dict[str, Any]:
+    """The day (UTC) on which the room ended, or was opened where its end is not known, and what it adds to it."""
+    ended = moment(claim.row.get("ended")) or moment(claim.row.get("opened")) or claim.now
+    return {"on": ended.date().isoformat(), "counts": list(vars(day).items())}
+
+
+def at(seconds: bytes) -> datetime:
+    """Seconds since 1970 as the scripts answer them, to aware UTC."""
+    return datetime.fromtimestamp(float(seconds), UTC)
 
 
 def text(value: bytes | str) -> str:
@@ -459,13 +479,6 @@ def text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def texts(row: Mapping[bytes, bytes]) -> dict[str, str]:
+def texts(row: Mapping[Any, Any]) -> dict[str, str]:
     """A hash as redis-py gives it, as text."""
-    return {name.decode(): value.decode() for name, value in row.items()}
-
-
-@cache
-def source_of(script: str) -> str:
-    """The text of a script behind the prelude."""
-    folder = Path(__file__).with_name("lua")
-    return (folder / "prelude.lua").read_text() + (folder / f"{script}.lua").read_text()
+    return {text(name): text(value) for name, value in row.items()}

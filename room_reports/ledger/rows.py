@@ -89,6 +89,39 @@ class Hold:
     until: datetime | None
 
 
+@dataclass(frozen=True)
+class Day:
+    """What the rooms that ended on one day (UTC) came to, complete or partial. Times in whole seconds, of all
+    participants together."""
+
+    rooms: int
+    participant_seconds: int
+    recorded_seconds: int
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How long something took, counted. `buckets`: how many took up to so many seconds and longer than the bucket
+    before, the last of them without a limit; `total`: all of it in seconds."""
+
+    buckets: Mapping[float, int]
+    total: float
+
+    @property
+    def count(self) -> int:
+        """How many were counted."""
+        return sum(self.buckets.values())
+
+    def within(self, share: float) -> float:
+        """The seconds within which this share of them was done, rounded up to the limit of a bucket; 0 for none."""
+        wanted, seen = share * self.count, 0
+        for limit in sorted(self.buckets):
+            seen += self.buckets[limit]
+            if seen >= wanted and seen:
+                return limit
+        return 0.0
+
+
 def moment(text: str | None) -> datetime | None:
     """Seconds since 1970 as the scripts write them, to aware UTC."""
     return datetime.fromtimestamp(float(text), UTC) if text else None

@@ -13,7 +13,7 @@ from rq import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from room_reports.dispatch import QUEUE
+from room_reports.dispatch import QUEUES
 from room_reports.ledger import ROOM_STATES
 from sandbox.client import SentCallback
 from tests.chaos.history import Record
@@ -21,7 +21,7 @@ from tests.chaos.plan import Hit
 from tests.chaos.stage import Stage
 
 PAGES = ("/", "/healthz", "/readyz", "/metrics", "/rooms")
-ALWAYS_THERE = ("room:", "attempts:", "rooms:", "chore:", "lanes", "ping", "reconciled", "counts", "workers")
+ALWAYS_THERE = ("room:", "attempts:", "rooms:", "chore:", "lanes", "ping", "reconciled", "counts", "days", "workers")
 
 
 def record_of(stage: Stage, *, sent: Iterable[SentCallback], hits: Iterable[Hit], pages: Iterable[bytes]) -> Record:
@@ -55,14 +55,15 @@ def members(client: redis.Redis, index: str) -> list[str]:
 
 def left_over(client: redis.Redis, *, prefix: str) -> Iterator[str]:
     """What is in Redis after everything was finished and stopped, and should not be."""
-    queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
-    for name, count in (
-        ("jobs in the queue", queue.count),
-        ("jobs in RQ's registry of started jobs", client.zcard(StartedJobRegistry(queue=queue).key)),
-        ("jobs in RQ's registry of failed jobs", client.zcard(FailedJobRegistry(queue=queue).key)),
-    ):
-        if count:
-            yield f"{count} {name}"
+    for name in QUEUES:
+        queue = Queue(name, connection=client, serializer=JSONSerializer)
+        for what, count in (
+            ("jobs in the queue", queue.count),
+            ("jobs in RQ's registry of started jobs of", client.zcard(StartedJobRegistry(queue=queue).key)),
+            ("jobs in RQ's registry of failed jobs of", client.zcard(FailedJobRegistry(queue=queue).key)),
+        ):
+            if count:
+                yield f"{count} {what} {name}"
     for lane in ("twilio", "slack", "webhook"):
         if waiting := client.zcard(f"{prefix}due:{lane}"):
             yield f"{waiting} steps due in lane {lane}"

@@ -19,7 +19,7 @@ import psutil
 import redis
 
 from config.settings import Settings, load
-from room_reports.dispatch import QUEUE
+from room_reports.dispatch import QUEUES
 from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.ledger.ledger import texts
 from room_reports.service import make_ledger
@@ -105,7 +105,7 @@ class Stage:
     def started_jobs(self) -> int:
         """How many jobs RQ takes to be running; those of killed workers too, until their time is over."""
         with self.client() as client:
-            return cast(int, client.zcard(f"rq:wip:{QUEUE}"))
+            return sum(cast(int, client.zcard(f"rq:wip:{queue}")) for queue in QUEUES)
 
     def stop(self) -> list[str]:
         """SIGTERM to every web and worker. Returns what did not end as it should."""
@@ -244,8 +244,8 @@ def in_hand(client: redis.Redis, *, pid: int, prefix: str) -> Iterator[tuple[str
     """Room SID, step and attempt of what the worker with this process id holds, running or about to."""
     workers = [key.decode() for key in cast(set[bytes], client.smembers("rq:workers"))]
     own = next((key.removeprefix("rq:worker:") for key in workers if client.hget(key, "pid") == b"%d" % pid), "")
-    started = cast(list[bytes], client.zrange(f"rq:wip:{QUEUE}", 0, -1))
-    holder = dict(entry.decode().split(":") for entry in started)
+    started = [cast(list[bytes], client.zrange(f"rq:wip:{queue}", 0, -1)) for queue in QUEUES]
+    holder = dict(entry.decode().split(":") for entries in started for entry in entries)
     for job in [job for job, worker in holder.items() if worker == own]:
         sid, *rest = job.split("-")
         row = texts(cast(dict[bytes, bytes], client.hgetall(f"{prefix}room:{sid}")))

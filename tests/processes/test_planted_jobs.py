@@ -14,7 +14,7 @@ from rq import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from room_reports.dispatch import QUEUE
+from room_reports.dispatch import QUEUES
 from tests.processes.conftest import Begin
 from tests.processes.rooms import Scene
 from tests.support.processes import wait_until
@@ -55,13 +55,17 @@ PLANTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "an instance": lambda command: {"data": json.dumps(["room_reports.jobs.deliver", command, [], {}])},
     "no data": lambda command: {"description": command},
     "rubbish": lambda command: {"data": b"\xff\x00rubbish", "created_at": "yesterday", "timeout": "long"},
+    "named arguments": lambda command: {
+        "data": json.dumps(["room_reports.jobs.deliver", None, [], {"room_sid": command}])
+    },
+    "a list for a name": lambda command: {"data": json.dumps([["os.system"], None, [command], {}])},
     "rubbish arguments": lambda command: {"data": json.dumps(["room_reports.jobs.deliver", None, 7, None])},
 }
 
 
-@pytest.fixture
-def queue(scene: Scene) -> Queue:
-    return Queue(QUEUE, connection=scene.redis, serializer=JSONSerializer)
+@pytest.fixture(params=QUEUES)
+def queue(scene: Scene, request: pytest.FixtureRequest) -> Queue:
+    return Queue(request.param, connection=scene.redis, serializer=JSONSerializer)
 
 
 def test_b46_planted_jobs_run_nothing_and_fail_closed(scene: Scene, begin: Begin, queue: Queue, tmp_path: Path) -> None:

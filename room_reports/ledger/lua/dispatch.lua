@@ -1,22 +1,42 @@
 -- Queues a job for each step that is due, lane by lane. Returns {how many, seconds until the next is due or ''}.
 -- ARGV[3]: lanes as a JSON list.
+local lanes = cjson.decode(ARGV[3])
 local queued, wake = 0, nil
 
 local function wake_at(at)
   if not wake or at < wake then wake = at end
 end
 
--- A queued step whose lease ran out is either still waiting its turn, or its job was taken and died unbegun. The queue
--- is first in, first out: what was queued before its head is no longer in it.
-local head = redis.call('LINDEX', cfg.queue.list, 0)
-local head_queued = math.huge
-if head then
+local function step_of(lane) return lane == 'twilio' and 'summary' or lane end
+
+-- When the head of a queue was queued; for a step of which that is not known nothing is lost. Each queue is first in,
+-- first out: what was queued before its head is no longer in it.
+local function queued_since(list)
+  local head = redis.call('LINDEX', list, 0)
+  if not head then return math.huge end
   local sid, step, attempt = string.match(head, '^(%w+)%-(.+)%-(%d+)$')
   local found = sid and redis.call('HMGET', row_key(sid), step .. '.queued', step .. '.attempt') or {}
-  head_queued = found[2] == attempt and tonumber(found[1] or '') or -math.huge
+  return found[2] == attempt and tonumber(found[1] or '') or -math.huge
 end
 
-local function dispatch_lane(lane, room_left)
+-- Steps wait in the due index, not in a queue: it takes no more than keeps the workers busy, a fair share for each lane
+-- that uses it. Only what a dead worker left behind is let into a full queue: it has waited its turn already.
+local queues = {}
+for _, lane in ipairs(lanes) do
+  local list = kind_of(step_of(lane)).list
+  local queue = queues[list] or {lanes = 0}
+  queue.lanes = queue.lanes + 1
+  queues[list] = queue
+end
+for list, queue in pairs(queues) do
+  queue.since = queued_since(list)
+  queue.share = math.max(math.ceil((QUEUE_BOUND - redis.call('LLEN', list)) / queue.lanes), 0)
+end
+
+local function dispatch_lane(lane)
+  local step = step_of(lane)
+  local queue = queues[kind_of(step).list]
+  local room_left = queue.share
   local hold = redis.call('HMGET', hold_key(lane), 'until', 'kind', 'probe', 'probe_until')
   if hold[1] then
     if hold[2] == 'operator' then return 0 end
@@ -25,14 +45,13 @@ local function dispatch_lane(lane, room_left)
     room_left = math.min(room_left, 1)
   end
   local sent = 0
-  local looked_at = math.max(room_left, cfg.lost_share)
+  local looked_at = math.max(room_left, LOST_SHARE)
   for _, sid in ipairs(redis.call('ZRANGEBYSCORE', due_key(lane), '-inf', precise(now), 'LIMIT', 0, looked_at)) do
-    local step = lane == 'twilio' and 'summary' or lane
     local found = redis.call('HMGET', row_key(sid), step .. '.state', step .. '.attempt', step .. '.queued')
     if not found[1] or FINAL[found[1]] then
       redis.call('ZREM', due_key(lane), sid)
-    elseif found[1] == 'queued' and tonumber(found[3]) >= head_queued then
-      set_due(sid, step, now + cfg.lease)
+    elseif found[1] == 'queued' and tonumber(found[3]) >= queue.since then
+      set_due(sid, step, now + cfg.lease)  -- it waits its turn
     elseif found[1] ~= 'waiting' or sent < room_left then
       local free_at = take_token(lane, 'dispatched')
       if free_at then wake_at(free_at) break end
@@ -43,7 +62,9 @@ local function dispatch_lane(lane, room_left)
           detail = 'the worker that ran it died; the lease ran out'}))
       end
       may_pass(lane, sid)
-      enqueue(sid, step, tonumber(found[2]) + 1)
+      local fields = {}
+      queue_attempt(fields, sid, step, tonumber(found[2]) + 1)
+      write(sid, fields)
       sent = sent + 1
     end
   end
@@ -52,12 +73,8 @@ local function dispatch_lane(lane, room_left)
   return sent
 end
 
--- Steps wait in the due index, not in the queue: it takes no more than keeps the workers busy, a fair share per lane.
--- Only what a dead worker left behind is let into a full queue: it has waited its turn already.
-local lanes = cjson.decode(ARGV[3])
-local room_left = cfg.queue_bound - redis.call('LLEN', cfg.queue.list)
-local share = math.ceil(room_left / math.max(#lanes, 1))
-for _, lane in ipairs(lanes) do
-  queued = queued + dispatch_lane(lane, math.max(share, 0))
-end
+-- Written here, once for all steps, and not wherever a step is made due or queued; `rq info` lists the queues by it.
+redis.call('SADD', cfg.prefix .. 'lanes', unpack(lanes))
+redis.call('SADD', cfg.queue.queues, unpack(cfg.queue.lists))
+for _, lane in ipairs(lanes) do queued = queued + dispatch_lane(lane) end
 return {queued, wake and precise(math.max(wake - now, 0)) or ''}

@@ -1,32 +1,43 @@
 -- Writes the outcome of a running attempt, if it is still the step's current one, and all that follows from it.
--- ARGV[3]: the outcome as JSON. Returns {'stale'}, or {'ok', what became of the lane's hold,
--- the delivery to go on with: {step, attempt, time, row}}.
+-- ARGV[3]: the outcome as JSON, with a token that no other call has, so that asking twice is safe. Returns {'stale'}, or
+-- {'ok', what became of the lane's hold, the delivery that goes on in the same job: {step, attempt, time, series}}.
 local outcome = cjson.decode(ARGV[3])
 local sid, step = outcome.sid, outcome.step
 local key, lane = row_key(sid), lane_of(step)
 
-local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt')
-if found[1] ~= 'running' or found[2] ~= tostring(outcome.attempt) then return {'stale'} end
+local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt', step .. '.token', step .. '.tries',
+  step .. '.reason', step .. '.series', 'state', 'opened', 'ended', 'steps')
+local state, attempt, token, tries, reason, series = unpack(found, 1, 6)
+local room_state, opened, ended, steps = unpack(found, 7, 10)
 
-local function pause_of(count)
-  local waits = cfg.lanes[lane] and cfg.lanes[lane].waits or {60}
-  return math.min(waits[math.min(count, #waits)], cfg.longest_probe_pause)
+-- The delivery that was begun for this very caller, who has not heard of it and asks again.
+local function begun_before()
+  for _, name in ipairs(outcome.deliveries) do
+    local it = redis.call('HMGET', key, name .. '.state', name .. '.token', name .. '.attempt', name .. '.series')
+    if it[1] == 'running' and it[2] == outcome.token then return {name, it[3], precise(now), it[4]} end
+  end
+  return nil
 end
+
+if attempt ~= tostring(outcome.attempt) then return {'stale'} end
+if token == outcome.token then return {'ok', '', begun_before()} end
+if state ~= 'running' then return {'stale'} end
 
 -- A lane is held when its other side asked for it, refuses us as a whole, or failed many times in a row.
 local function hold_lane(kind, seconds)
   local event = redis.call('EXISTS', hold_key(lane)) == 1 and 'extended' or 'held'
   if event == 'held' then redis.call('HSET', hold_key(lane), 'since', precise(now)) end
-  local count = redis.call('HINCRBY', hold_key(lane), 'count', 1)
+  local number = redis.call('HINCRBY', hold_key(lane), 'count', 1)
+  local pause = math.min(outcome.waits[math.min(number, #outcome.waits)], LONGEST_PROBE_PAUSE)
   redis.call('HSET', hold_key(lane), 'kind', kind, 'reason', outcome.reason, 'detail', outcome.detail,
-    'until', precise(now + (seconds or pause_of(count))))
+    'until', precise(now + (seconds or pause)))
   redis.call('HDEL', hold_key(lane), 'probe', 'probe_until')
   return event
 end
 
 local function judge_lane()
   if outcome.lane == 'neutral' then return '' end
-  local hold = redis.call('HMGET', hold_key(lane), 'kind', 'until', 'probe')
+  local hold = redis.call('HMGET', hold_key(lane), 'kind', 'until')
   if hold[1] == 'operator' then return '' end
   if outcome.lane == 'healthy' then
     redis.call('DEL', run_key(lane))
@@ -44,63 +55,86 @@ local function judge_lane()
     if tonumber(hold[2]) > now then return '' end
     return hold_lane('heals')
   end
-  if failures >= cfg.failures_that_hold then return hold_lane('heals') end
+  if failures >= FAILURES_THAT_HOLD then return hold_lane('heals') end
   return ''
 end
 
-redis.call('HSET', key, step .. '.state', outcome.state)
-redis.call('HDEL', key, step .. '.token')
+local fields = outcome.fields
+add(fields, step .. '.state', outcome.state, step .. '.token', outcome.token)
+if outcome.counts then add(fields, step .. '.tries', (tries or 0) + 1) end
 if outcome.reason then
-  redis.call('HSET', key, step .. '.reason', outcome.reason)
-else
+  add(fields, step .. '.reason', outcome.reason)
+elseif reason then
   redis.call('HDEL', key, step .. '.reason')
 end
-if outcome.counts then redis.call('HINCRBY', key, step .. '.tries', 1) end
-for field, value in pairs(outcome.fields) do redis.call('HSET', key, field, value) end
-if outcome.record then note(sid, outcome.record) end
-local event = judge_lane()
+note(sid, outcome.record)
 count('attempts', step, outcome.state, outcome.reason or '')
+local event = judge_lane()
 if event ~= '' then count('holds', lane, event) end
 
 if not FINAL[outcome.state] then
+  write(sid, fields)
   set_due(sid, step, now + outcome.pause)
   return {'ok', event}
 end
 
-redis.call('ZREM', due_key(lane), sid)
-redis.call('HSET', key, step .. '.finished', precise(now))
--- A resend, days later, would say nothing of how fast reports are.
-if outcome.state ~= 'dead' and redis.call('HGET', key, step .. '.series') == '1' then
-  local ended = tonumber(redis.call('HGET', key, 'ended')) or tonumber(redis.call('HGET', key, 'opened'))
-  observe('seconds_from_end', step, math.max(now - ended, 0))
-end
-if step == 'summary' then
-  local steps = {'summary'}
+-- Starts each delivery. One of them goes straight on in the job that made it due: it saves a job and isolates nothing
+-- less, for every other one has its own.
+local function start_deliveries()
+  local names, wanted, following = {'summary'}, {}, nil
   for _, name in ipairs(outcome.deliveries) do
-    steps[#steps + 1] = name
-    start_series(sid, name)
+    add(names, name)
+    add(wanted, name .. '.series', name .. '.attempt')
   end
-  redis.call('HSET', key, 'steps', cjson.encode(steps))
-end
-settle(sid)
-
--- One of the deliveries goes straight on in the job that made it due: it saves a job and isolates nothing less, for
--- every other one has its own.
-local function go_on_with(name)
-  if not is_free(lane_of(name), sid) then return nil end
-  local attempt = next_attempt(sid, name)
-  mark_queued(sid, name, attempt)
-  local begun = begin(sid, name, attempt, outcome.next_token)
-  if begun[1] ~= 'go' then return nil end
-  return {name, attempt, begun[2], begun[3]}
+  local before = redis.call('HMGET', key, unpack(wanted))
+  for i, name in ipairs(outcome.deliveries) do
+    local its_series, its_attempt = (before[2 * i - 1] or 0) + 1, tonumber(before[2 * i] or 0)
+    local goes_on = outcome.go_on and not following
+    local begun = start_series(fields, sid, name, its_series, its_attempt, goes_on and outcome.token)
+    if begun and goes_on then
+      following = {name, its_attempt + 1, precise(now), its_series}
+    end
+  end
+  add(fields, 'steps', cjson.encode(names))
+  return following
 end
 
+-- The state of a room follows from its steps: open while one is unfinished, else the worst of their ends.
+local function state_of_room()
+  if #outcome.deliveries > 0 then return 'open' end
+  local names, wanted, worst = cjson.decode(steps), {}, 'delivered'
+  for i, name in ipairs(names) do wanted[i] = name .. '.state' end
+  local states = redis.call('HMGET', key, unpack(wanted))
+  for i, name in ipairs(names) do
+    local its_state = name == step and outcome.state or states[i]
+    if not FINAL[its_state] then return 'open' end
+    if its_state == 'dead' then
+      worst = 'dead'
+    elseif (its_state == 'expired' or its_state == 'partial') and worst ~= 'dead' then
+      worst = its_state
+    end
+  end
+  return worst
+end
+
+redis.call('ZREM', due_key(lane), sid)
+add(fields, step .. '.finished', precise(now))
+-- A resend, days later, would say nothing of how fast reports are.
+if outcome.state ~= 'dead' and series == '1' then
+  observe('seconds_from_end', step, math.max(now - (tonumber(ended) or tonumber(opened)), 0))
+end
+if outcome.day and series == '1' then
+  for _, counted in ipairs(outcome.day.counts) do
+    redis.call('HINCRBY', cfg.prefix .. 'days', outcome.day.on .. '|' .. counted[1], counted[2])
+  end
+end
 local following = nil
-for _, name in ipairs(outcome.deliveries) do
-  if outcome.next_token and not following then
-    following = go_on_with(name)
-  else
-    enqueue_if_free(sid, name)
-  end
+if #outcome.deliveries > 0 then following = start_deliveries() end
+local new_state = state_of_room()
+if new_state ~= 'open' then
+  move_room(fields, sid, room_state, new_state, opened)
+  add(fields, 'finished', precise(now))
+  expire_room(sid)
 end
+write(sid, fields)
 return {'ok', event, following}

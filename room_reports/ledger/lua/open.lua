@@ -1,24 +1,28 @@
 -- Opens a room: its row, its summary step in the due index and that step's RQ job, together or not at all.
 -- ARGV[3]: the room as JSON. Returns 'opened', 'known' or 'expired'.
 local room = cjson.decode(ARGV[3])
-local key = row_key(room.sid)
-if redis.call('EXISTS', key) == 1 then
+local sid = room.sid
+if redis.call('EXISTS', row_key(sid)) == 1 then
   count('opens', room.source, 'known')
   return 'known'
 end
-redis.call('HSET', key, 'schema', cfg.schema, 'opened', precise(now), 'account', room.account, 'name', room.name,
+
+local opened = precise(now)
+local state = room.expired and 'expired' or 'open'
+local fields = {'schema', SCHEMA, 'state', state, 'opened', opened, 'account', room.account, 'name', room.name,
   'ended', room.ended, 'callback', room.callback, 'source', room.source, 'request_id', room.request_id,
-  'steps', '["summary"]')
-if room.traceparent ~= '' then redis.call('HSET', key, 'traceparent', room.traceparent) end
-redis.call('ZADD', index_key('all'), precise(now), room.sid)
+  'steps', '["summary"]'}
+if room.traceparent ~= '' then add(fields, 'traceparent', room.traceparent) end
 if room.expired then
-  redis.call('HSET', key, 'summary.state', 'expired', 'summary.attempt', 0, 'summary.finished', precise(now))
-  move_room(room.sid, 'expired')
-  count('opens', room.source, 'expired')
-  return 'expired'
+  add(fields, 'summary.state', 'expired', 'summary.attempt', 0, 'summary.finished', opened, 'finished', opened)
+else
+  start_series(fields, sid, 'summary', 1, 0)
 end
-start_series(room.sid, 'summary')
-move_room(room.sid, 'open')
-enqueue_if_free(room.sid, 'summary')
-count('opens', room.source, 'opened')
-return 'opened'
+if room.traceparent ~= '' then add(fields, 'traceparent', room.traceparent) end
+write(sid, fields)
+if room.expired then expire_room(sid) end
+redis.call('ZADD', index_key('all'), opened, sid)
+redis.call('ZADD', index_key(state), opened, sid)
+local result = room.expired and 'expired' or 'opened'
+count('opens', room.source, result)
+return result

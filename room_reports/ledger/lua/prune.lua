@@ -1,4 +1,5 @@
--- Takes rooms whose rows have gone out of the indexes, oldest first. ARGV[3]: how many to look at. Returns how many went.
+-- Takes rooms whose rows have gone out of the indexes, oldest first, and forgets what days long past counted.
+-- ARGV[3]: how many rooms to look at; ARGV[4]: the oldest day to keep, YYYY-MM-DD. Returns how many rooms went.
 local gone = 0
 local old = redis.call('ZRANGEBYSCORE', index_key('all'), '-inf', precise(now - cfg.retention), 'LIMIT', 0, ARGV[3])
 for _, sid in ipairs(old) do
@@ -8,5 +9,8 @@ for _, sid in ipairs(old) do
     end
     gone = gone + 1
   end
+end
+for _, name in ipairs(redis.call('HKEYS', cfg.prefix .. 'days')) do
+  if string.sub(name, 1, 10) < ARGV[4] then redis.call('HDEL', cfg.prefix .. 'days', name) end
 end
 return gone

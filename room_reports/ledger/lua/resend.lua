@@ -1,19 +1,24 @@
 -- Asks for deliveries again: a new series for each, due at once. ARGV[3]: {sid, steps, record} as JSON.
 -- Returns the steps that were started anew; one that is not finished is left as it is.
 local wish = cjson.decode(ARGV[3])
-local key = row_key(wish.sid)
-local started = {}
+local sid, key = wish.sid, row_key(wish.sid)
+local started, fields = {}, {}
 for _, step in ipairs(wish.steps) do
-  local state = redis.call('HGET', key, step .. '.state')
-  if state and FINAL[state] then
-    start_series(wish.sid, step)
+  local found = redis.call('HMGET', key, step .. '.state', step .. '.series', step .. '.attempt')
+  if found[1] and FINAL[found[1]] then
+    start_series(fields, sid, step, (found[2] or 0) + 1, tonumber(found[3] or 0))
+    redis.call('HDEL', key, step .. '.reason', step .. '.finished')
     count('resends', step)
-    started[#started + 1] = step
+    add(started, step)
   end
 end
 if #started > 0 then
-  note(wish.sid, wish.record)
-  settle(wish.sid)
-  for _, step in ipairs(started) do enqueue_if_free(wish.sid, step) end
+  local room = redis.call('HMGET', key, 'state', 'opened')
+  note(sid, wish.record)
+  move_room(fields, sid, room[1], 'open', room[2])
+  write(sid, fields)
+  redis.call('HDEL', key, 'finished')
+  redis.call('PERSIST', key)
+  redis.call('PERSIST', attempts_key(sid))
 end
 return started

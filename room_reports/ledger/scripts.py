@@ -1,0 +1,120 @@
+"""The ledger's Lua scripts and the connections they are run on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis import exceptions
+
+from room_reports.ledger.attempts import QueueEntry
+from room_reports.ledger.rows import Lane
+
+SCHEMA = 1
+"""Version of the rows. A worker of another version must be able to read them: fields are added, never changed."""
+
+ATTEMPTS_KEPT = 100
+FAILURES_THAT_HOLD = 5
+LONGEST_PROBE_PAUSE = 300
+QUEUE_BOUND = 1000
+LOST_SHARE = 50
+"""How many due steps of a lane are looked at although the queue is full, for those that a dead worker left."""
+BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
+"""Upper limits, in seconds, of the buckets that durations are counted in."""
+
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "open": ("prefix", "lease", "retention", "rates", "queue"),
+    "begin": ("prefix", "lease", "rates"),
+    "finish": ("prefix", "lease", "retention", "rates", "queue"),
+    "dispatch": ("prefix", "lease", "rates", "queue"),
+    "resend": ("prefix", "lease", "retention", "rates", "queue"),
+    "resume": ("prefix",),
+    "release": ("prefix",),
+    "prune": ("prefix", "retention"),
+    "add": ("prefix",),
+}
+"""What each script needs to be told of the configuration. All of it is parsed at every call, so no more than that."""
+
+
+class Scripts:
+    """Runs the scripts. Safe to share between threads and across a fork.
+
+    Every thread holds a connection of the pool for as long as it lives: taking one from the pool for each call and
+    giving it back costs the client as much again as the call itself. A call that fails for the connection's sake is
+    made again as the pool's connections are told to, so every script is safe to be run twice.
+    """
+
+    def __init__(
+        self,
+        pool: redis.ConnectionPool,
+        *,
+        prefix: str,
+        lease: float,
+        retention: float,
+        lanes: Sequence[Lane],
+        queue: QueueEntry,
+    ) -> None:
+        self._pool = pool
+        self._held = threading.local()
+        whole = {
+            "prefix": prefix,
+            "lease": lease,
+            "retention": int(retention),
+            "rates": {lane.name: {"interval": 1 / lane.rate, "burst": lane.burst} for lane in lanes if lane.rate},
+            "queue": {
+                "queues": queue.queues_key,
+                "lists": queue.lists,
+                "job": queue.job_prefix,
+                "fields": queue.fields,
+                "kinds": {step: vars(kind) for step, kind in queue.kinds.items()},
+            },
+        }
+        self._configurations = {
+            script: json.dumps({name: whole[name] for name in names}) for script, names in NEEDS.items()
+        }
+
+    def run(self, script: str, *args: str | int) -> Any:
+        """What the script answers. Raises redis-py's errors."""
+        source, digest = source_of(script)
+        # RQ keeps times as text in this form; the scripts take their own time from Redis.
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        client, configuration = self._client(), self._configurations[script]
+        try:
+            return client.evalsha(digest, 0, configuration, stamp, *args)
+        except exceptions.NoScriptError:
+            return client.eval(source, 0, configuration, stamp, *args)
+
+    def _client(self) -> redis.Redis:
+        """This thread's own; a process that was forked makes new ones, for a connection cannot be shared."""
+        if getattr(self._held, "pid", None) != os.getpid():
+            # It gives its connection back to the pool when it is forgotten, which it is when its thread ends.
+            self._held.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
+            self._held.pid = os.getpid()
+        client: redis.Redis = self._held.client
+        return client
+
+
+@cache
+def source_of(script: str) -> tuple[str, str]:
+    """The text of a script behind the constants and the prelude, and the digest by which Redis knows it."""
+    folder = Path(__file__).with_name("lua")
+    constants = {
+        "SCHEMA": SCHEMA,
+        "ATTEMPTS_KEPT": ATTEMPTS_KEPT,
+        "FAILURES_THAT_HOLD": FAILURES_THAT_HOLD,
+        "LONGEST_PROBE_PAUSE": LONGEST_PROBE_PAUSE,
+        "QUEUE_BOUND": QUEUE_BOUND,
+        "LOST_SHARE": LOST_SHARE,
+        "BUCKETS": "{" + ", ".join(map(str, BUCKETS)) + "}",
+    }
+    head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
+    source = head + (folder / "prelude.lua").read_text() + (folder / f"{script}.lua").read_text()
+    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
