@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import structlog
 
 from room_reports.errors import Configuration, Failure, Transient
-from room_reports.insights import InsightsClient
 from room_reports.ledger import Hold, Lane, Ledger, LedgerUnavailable, Server
-from room_reports.transport import Transport, redact_url
+
+if TYPE_CHECKING:
+    from room_reports.insights import InsightsClient
+    from room_reports.transport import Transport
 
 OLDEST_REDIS = (6, 2)
 SLOW_REDIS = 0.02
@@ -47,7 +49,8 @@ class Check:
 
 _REDIS_REMEDIES = {
     "unreachable": "start Redis, or set REDIS_URL to where it is (rediss:// if it wants TLS)",
-    "certificate": "its certificate is not trusted: if it is self-signed (Heroku), set REDIS_TLS_VERIFY=0",
+    "certificate": "its certificate is not trusted: name who signed it in REDIS_TLS_CA_FILE; where that cannot be had "
+    "(Heroku), set REDIS_TLS_VERIFY=0",
     "timeout": "something answers too late or not at all: check the network between here and Redis, and its load",
     "authentication": "check user and password in REDIS_URL",
     "permission": "its user may not run what the service needs: allow all commands on the keys of REDIS_PREFIX and rq:",
@@ -55,7 +58,12 @@ _REDIS_REMEDIES = {
     "out of memory": "Redis is full: give it more memory, or lower RETENTION",
     "cannot persist": "Redis cannot write to its disk: look at the disk and at Redis's log",
     "loading": "Redis is starting and loads its data: wait",
-    "too few replicas": "Redis misses replicas that it was told to wait for: repair them",
+    "too few replicas": "Redis misses replicas that it, or REDIS_REPLICAS, says it must have: repair them",
+    "no master": "the sentinels in REDIS_URL know no live master by its service name, cannot be reached, or want "
+    "REDIS_SENTINEL_PASSWORD: ask one with SENTINEL MASTERS; during a failover, wait",
+    "cluster": "use a single Redis, or Sentinel: Redis Cluster is not supported",
+    "newer schema": "a newer version of this service has worked on this Redis: run that one, or give this one another "
+    "REDIS_PREFIX",
 }
 
 
@@ -132,7 +140,7 @@ def version_check(server: Server) -> Check:
 def single_check(server: Server) -> Check:
     """One server (with replicas or not), for the scripts touch keys that a cluster would spread."""
     if server.is_cluster:
-        return Check("redis mode", "fail", "a cluster", "use a single Redis, or Sentinel: Cluster is not supported")
+        return Check("redis mode", "fail", "a cluster", _REDIS_REMEDIES["cluster"])
     if server.is_replica:
         return Check("redis mode", "fail", "a replica", _REDIS_REMEDIES["read-only"])
     return Check("redis mode", "ok", "a single primary")
@@ -230,6 +238,8 @@ def twilio_check(insights: InsightsClient, *, account_sid: str, may_be_away: boo
 
 def destination_check(transport: Transport, variable: str, url: str) -> Check:
     """Whether a destination's host can be reached: asks for its root, whatever the answer. Sends no message."""
+    from room_reports.transport import redact_url  # here, for the web door checks its Redis and loads no transport
+
     name = variable.removesuffix("_URL").lower().replace("_", " ")
     parts = urlsplit(url)
     try:

@@ -40,8 +40,12 @@ SENTINEL_ANSWER = 0.25
 may have to wait until the last one is reached; the one that answered is asked first the next time."""
 
 
-class _LeavesReplicas:
-    """A connection that closes itself when it finds that its server is a replica, whatever it was before.
+_NOT_THE_PRIMARY = ("READONLY", "NOREPLICAS")
+"""What a server says that was demoted, and one that lost its replicas to another and will be."""
+
+
+class _SeeksThePrimary:
+    """A connection that closes itself when its server refuses writes, so that the next thing sent finds the primary.
 
     A server that was demoted keeps its clients, and would refuse every write of theirs for as long as it lives.
     """
@@ -50,30 +54,32 @@ class _LeavesReplicas:
         try:
             return super().read_response(*args, **kwargs)  # type: ignore[misc]  # of the connection it is mixed into
         except exceptions.ResponseError as error:
-            # Redis 6.2 wraps the answer when a script gets it.
-            if "READONLY" not in str(error) and not isinstance(error, exceptions.ReadOnlyError):
+            # Not by its class alone: Redis 6.2 wraps the answer when a script gets it.
+            if not any(mark in str(error) for mark in _NOT_THE_PRIMARY) and not isinstance(
+                error, exceptions.ReadOnlyError
+            ):
                 raise
             self.disconnect()  # type: ignore[attr-defined]
-            raise exceptions.ReadOnlyError("the server is a replica") from None
+            raise exceptions.ReadOnlyError(str(error)) from None
 
 
-class _Connection(_LeavesReplicas, Connection):
+class _Connection(_SeeksThePrimary, Connection):
     pass
 
 
-class _SSLConnection(_LeavesReplicas, SSLConnection):
+class _SSLConnection(_SeeksThePrimary, SSLConnection):
     pass
 
 
-class _UnixConnection(_LeavesReplicas, UnixDomainSocketConnection):
+class _UnixConnection(_SeeksThePrimary, UnixDomainSocketConnection):
     pass
 
 
-class _SentinelConnection(_LeavesReplicas, SentinelManagedConnection):
+class _SentinelConnection(_SeeksThePrimary, SentinelManagedConnection):
     pass
 
 
-class _SentinelSSLConnection(_LeavesReplicas, SentinelManagedSSLConnection):
+class _SentinelSSLConnection(_SeeksThePrimary, SentinelManagedSSLConnection):
     pass
 
 

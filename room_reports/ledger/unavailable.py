@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 
 class LedgerUnavailable(Exception):
@@ -28,29 +29,52 @@ class guarded:
 def reason_of(error: redis.RedisError) -> str:
     """One word or two for an operator; Redis's own message may quote what we sent, so it is not shown."""
     message = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in message:
-        return "certificate"
-    for kind, reason in (
-        (exceptions.BusyLoadingError, "loading"),
-        (exceptions.AuthenticationError, "authentication"),
-        (exceptions.NoPermissionError, "permission"),
-        (exceptions.TimeoutError, "timeout"),
-        (exceptions.ReadOnlyError, "read-only"),
-        (exceptions.OutOfMemoryError, "out of memory"),
-        (exceptions.ConnectionError, "unreachable"),
-    ):
+    # Not by their class alone: what a server refuses within a script, older ones wrap.
+    for mark, reason in _TELLING:
+        if mark in message:
+            return reason
+    for kind, reason in _KINDS:
         if isinstance(error, kind):
             return reason
-    for mark, reason in (
-        ("READONLY", "read-only"),
-        ("OOM", "out of memory"),
-        ("MISCONF", "cannot persist"),
-        ("NOAUTH", "authentication"),
-        ("WRONGPASS", "authentication"),
-        ("NOPERM", "permission"),
-        ("LOADING", "loading"),
-        ("NOREPLICAS", "too few replicas"),
-    ):
+    for mark, reason in _MARKS:
         if mark in message:
             return reason
     return "refused"
+
+
+_TELLING = (
+    ("CERTIFICATE_VERIFY_FAILED", "certificate"),
+    ("NOREPLICAS", "too few replicas"),
+    ("NEWERSCHEMA", "newer schema"),
+)
+"""What says more than the class of the error does."""
+
+_KINDS = (
+    (exceptions.BusyLoadingError, "loading"),
+    (exceptions.AuthenticationError, "authentication"),
+    (exceptions.NoPermissionError, "permission"),
+    (exceptions.TimeoutError, "timeout"),
+    (exceptions.ReadOnlyError, "read-only"),
+    (exceptions.OutOfMemoryError, "out of memory"),
+    (exceptions.MovedError, "cluster"),
+    (exceptions.AskError, "cluster"),
+    (exceptions.ClusterDownError, "cluster"),
+    (exceptions.ClusterCrossSlotError, "cluster"),
+    (MasterNotFoundError, "no master"),
+    (exceptions.ConnectionError, "unreachable"),
+)
+
+_MARKS = (
+    ("READONLY", "read-only"),
+    ("OOM", "out of memory"),
+    ("MISCONF", "cannot persist"),
+    ("NOAUTH", "authentication"),
+    ("WRONGPASS", "authentication"),
+    ("NOPERM", "permission"),
+    ("LOADING", "loading"),
+    ("CROSSSLOT", "cluster"),
+    ("CLUSTERDOWN", "cluster"),
+    ("non local key", "cluster"),
+    ("cluster is down", "cluster"),
+    ("same slot", "cluster"),
+)
