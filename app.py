@@ -26,7 +26,7 @@ def create() -> Flask:
     from config.settings import load_or_exit
     from room_reports.checks import log_warnings, tls_checks
     from room_reports.connection import web_client
-    from room_reports.service import make_ledger
+    from room_reports.lanes import make_ledger
     from room_reports.web import create_app
 
     try:

@@ -14,8 +14,8 @@ from typing import Any
 from redis import Redis
 
 from config.settings import load
+from room_reports.lanes import make_ledger
 from room_reports.ledger import SUMMARY, Ledger, Outcome
-from room_reports.service import make_ledger
 from sandbox.options import ACCOUNT_SID
 
 FAR = 6 * 24 * 3600

@@ -6,9 +6,8 @@ import redis
 
 from config.settings import Settings
 from room_reports import destinations, jobs
-from room_reports.dispatch import queue_entry
 from room_reports.insights import InsightsClient
-from room_reports.ledger import TWILIO, Lane, Ledger
+from room_reports.lanes import make_ledger
 from room_reports.transport import Transport
 
 
@@ -22,26 +21,6 @@ def make_transport(settings: Settings) -> Transport:
         total_timeout=settings.http_total_timeout,
         proxies=settings.proxies,
         ca_file=settings.tls_ca_file,
-    )
-
-
-def lanes_of(settings: Settings) -> list[Lane]:
-    """Twilio's lane and one for each destination, in the order in which the dispatcher serves them."""
-    lanes = [Lane(TWILIO, settings.summary_waits)]
-    for name, rate in destinations.rates(settings).items():
-        lanes.append(Lane(name, settings.delivery_waits, rate))
-    return lanes
-
-
-def make_ledger(settings: Settings, connection: redis.Redis) -> Ledger:
-    """The ledger on this connection."""
-    return Ledger(
-        connection,
-        prefix=settings.redis_prefix,
-        lease=settings.step_lease,
-        retention=settings.retention,
-        lanes=lanes_of(settings),
-        queue=queue_entry(),
     )
 
 

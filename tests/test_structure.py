@@ -23,6 +23,7 @@ ONLY = {
         "room_reports/connection.py",
         "room_reports/dispatch.py",
         "room_reports/concurrent_worker.py",
+        "room_reports/lanes.py",
         "room_reports/service.py",
     ],
     "prometheus_client": ["room_reports/metrics.py", "room_reports/web/metrics.py"],

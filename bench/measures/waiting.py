@@ -12,8 +12,8 @@ from bench.stacks import Stack, add_our_worker, ours
 from bench.workbench import Workbench, eventually
 from config.settings import load
 from room_reports.dispatch import queue_entry
+from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger
-from room_reports.service import make_ledger
 from sandbox.options import ACCOUNT_SID
 
 SECTION = "rooms that wait"

@@ -19,8 +19,8 @@ from config.logs import masker
 from config.settings import Settings, load_or_exit
 from room_reports.connection import command_client
 from room_reports.errors import Failure
+from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger, LedgerUnavailable
-from room_reports.service import make_ledger
 
 if TYPE_CHECKING:
     import redis

@@ -20,9 +20,10 @@ from room_reports.cli.terminal import print_json
 from room_reports.destinations import Delivery
 from room_reports.errors import Failure
 from room_reports.insights import InsightsClient
+from room_reports.lanes import lanes_of
 from room_reports.ledger import LedgerUnavailable
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
-from room_reports.service import lanes_of, make_transport
+from room_reports.service import make_transport
 from room_reports.transport import Transport
 from room_reports.words import clean
 

@@ -22,9 +22,10 @@ from room_reports.cli.terminal import (
     table,
 )
 from room_reports.insights import KEPT, InsightsClient, ListedRoom
+from room_reports.lanes import lanes_of
 from room_reports.ledger import ROOM_STATES, Hold, Room
 from room_reports.reconcile import reconcile as reconcile_rooms
-from room_reports.service import lanes_of, make_transport
+from room_reports.service import make_transport
 from room_reports.story import can_be_resent, deliveries_of, told
 from room_reports.waiting import Waiting, waits_of
 from room_reports.words import clean, from_now, moment

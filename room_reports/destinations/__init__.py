@@ -1,6 +1,7 @@
 """Where reports go: what a destination is, and the kinds there are.
 
-A new kind is a module with a class like the others, its line in `KINDS`, its settings, its tests.
+A new kind is a module with a class like the others, its line in `KINDS` and in `lanes.RATES`, its settings, its
+tests.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol, Self
 from config.settings import Settings
 from room_reports.destinations.slack import SlackWebhook
 from room_reports.destinations.webhook import ReportWebhook
+from room_reports.lanes import rates
 from room_reports.reports import RoomReport
 from room_reports.transport import Transport
 
@@ -48,10 +50,6 @@ class Destination(Protocol):
     name: str
     rate: float
 
-    @staticmethod
-    def rate_in(settings: Settings) -> float | None:
-        """The rate that the settings give it, None when they do not ask for this kind."""
-
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> Self:
         """The destination that the settings ask for."""
@@ -65,12 +63,6 @@ class Destination(Protocol):
 
 KINDS: Mapping[str, type[Destination]] = {"slack": SlackWebhook, "webhook": ReportWebhook}
 """Every kind, by the name of its step and lane."""
-
-
-def rates(settings: Settings) -> dict[str, float]:
-    """The destinations that the settings ask for, with the messages a second that each takes."""
-    found = {name: kind.rate_in(settings) for name, kind in KINDS.items()}
-    return {name: rate for name, rate in found.items() if rate is not None}
 
 
 def build(settings: Settings, transport: Transport) -> dict[str, Destination]:

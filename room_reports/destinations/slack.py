@@ -70,11 +70,6 @@ class SlackWebhook:
         self._url = url
         self._transport = transport
 
-    @staticmethod
-    def rate_in(settings: Settings) -> float | None:
-        """`SLACK_RATE`, None without `SLACK_WEBHOOK_URL`."""
-        return settings.slack_rate if settings.slack_webhook_url is not None else None
-
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> SlackWebhook:
         """The webhook that `SLACK_WEBHOOK_URL` names."""

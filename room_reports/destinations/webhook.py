@@ -37,11 +37,6 @@ class ReportWebhook:
         self._signers = [Webhook(secret) for secret in secrets]
         self._transport = transport
 
-    @staticmethod
-    def rate_in(settings: Settings) -> float | None:
-        """`REPORT_WEBHOOK_RATE`, None without `REPORT_WEBHOOK_URL`."""
-        return settings.report_webhook_rate if settings.report_webhook_url is not None else None
-
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> ReportWebhook:
         """The endpoint that `REPORT_WEBHOOK_URL` and `REPORT_WEBHOOK_SECRET` describe."""

@@ -8,8 +8,8 @@ import redis
 
 from bench import backlog
 from config.settings import load
+from room_reports.lanes import make_ledger
 from room_reports.ledger import SUMMARY, Outcome
-from room_reports.service import make_ledger
 from sandbox.options import ACCOUNT_SID
 from sandbox.summaries import room_sid
 from tests.support.processes import settings_for

@@ -20,9 +20,9 @@ import redis
 
 from config.settings import Settings, load
 from room_reports.dispatch import QUEUES
+from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.ledger.ledger import texts
-from room_reports.service import make_ledger
 from sandbox import answers
 from sandbox.client import Sandbox, ServiceControl
 from sandbox.options import Options

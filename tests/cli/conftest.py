@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from config.settings import Settings, load
 from room_reports.cli import Commands
+from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger
-from room_reports.service import make_ledger
 from sandbox.client import Sandbox
 from tests.support.processes import ROOT, settings_for
 

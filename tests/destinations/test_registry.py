@@ -7,6 +7,7 @@ import pytest
 from config.settings import Settings, load
 from room_reports import destinations
 from room_reports.destinations import KINDS, Delivery
+from room_reports.lanes import RATES, rates
 from room_reports.transport import Transport
 from sandbox.client import Sandbox
 from tests.support.reports import make_report
@@ -30,9 +31,10 @@ def test_both_kinds_are_built_from_the_settings_and_deliver(
 @pytest.mark.parametrize(("left_out", "name"), [("SLACK_", "webhook"), ("REPORT_WEBHOOK_", "slack")])
 def test_what_is_not_set_is_not_built(sandbox: Sandbox, transport: Transport, left_out: str, name: str) -> None:
     settings = settings_with(sandbox, left_out)
-    assert list(destinations.rates(settings)) == [name]
+    assert list(rates(settings)) == [name]
     assert list(destinations.build(settings, transport)) == [name]
 
 
 def test_kinds_go_by_their_own_names() -> None:
     assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+    assert list(RATES) == list(KINDS)

@@ -8,8 +8,8 @@ from pathlib import Path
 import redis
 
 from config.settings import load
+from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger, Room
-from room_reports.service import make_ledger
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID
 from sandbox.summaries import room_sid

@@ -11,8 +11,9 @@ import pytest
 
 from room_reports import jobs
 from room_reports.dispatch import queue_entry
+from room_reports.lanes import lanes_of
 from room_reports.ledger import Ledger
-from room_reports.service import lanes_of, make_service, make_transport
+from room_reports.service import make_service, make_transport
 from tests.processes.rooms import Scene
 from tests.support.processes import wait_until
 

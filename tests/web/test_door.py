@@ -28,6 +28,16 @@ def test_importing_the_door_does_nothing() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "False False\n", "")
 
 
+def test_door_loads_nothing_that_only_the_worker_needs(redis_url: str) -> None:
+    code = "import app, sys; app.app; print(*sys.modules)"
+    env = settings_for(redis_url)
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    loaded = set(result.stdout.split())
+    assert {"flask", "redis", "room_reports.web.receiving"} <= loaded, result.stderr
+    parts = {f"room_reports.{name}" for name in ("transport", "destinations", "insights", "jobs", "reports", "service")}
+    assert loaded.isdisjoint(parts | {"requests", "urllib3", "standardwebhooks", "twilio.rest"})
+
+
 def test_a84_all_problems_are_listed_and_nothing_starts(tmp_path: Path) -> None:
     env = settings_for("mysql://x", TWILIO_ACCOUNT_SID="", WORKER_THREADS="-1", PORT=str(free_port()))
     argv = [*GUNICORN, "-c", "config/gunicorn.py", "app:app"]

@@ -16,9 +16,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from config.settings import load
+from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger, Outcome
 from room_reports.metrics import CALLBACK_RESULTS, FAMILIES, PREFIX
-from room_reports.service import make_ledger
 from room_reports.web import receiving
 from room_reports.web.tally_writer import by_metric
 from tests.conftest import StartWeb

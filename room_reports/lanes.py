@@ -1,0 +1,46 @@
+"""The lanes that the settings ask for, and the ledger that serves them.
+
+All that the web door needs of the parts; kept apart from `service`, which loads what talks to Twilio and destinations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import redis
+
+from config.settings import Settings
+from room_reports.dispatch import queue_entry
+from room_reports.ledger import TWILIO, Lane, Ledger
+
+RATES: Mapping[str, Callable[[Settings], float | None]] = {
+    "slack": lambda settings: settings.slack_rate if settings.slack_webhook_url else None,
+    "webhook": lambda settings: settings.report_webhook_rate if settings.report_webhook_url else None,
+}
+"""For every kind of destination the messages a second that it takes, None when the settings do not ask for it."""
+
+
+def rates(settings: Settings) -> dict[str, float]:
+    """The destinations that the settings ask for, with the messages a second that each takes."""
+    found = {name: rate_of(settings) for name, rate_of in RATES.items()}
+    return {name: rate for name, rate in found.items() if rate is not None}
+
+
+def lanes_of(settings: Settings) -> list[Lane]:
+    """Twilio's lane and one for each destination, in the order in which the dispatcher serves them."""
+    lanes = [Lane(TWILIO, settings.summary_waits)]
+    for name, rate in rates(settings).items():
+        lanes.append(Lane(name, settings.delivery_waits, rate))
+    return lanes
+
+
+def make_ledger(settings: Settings, connection: redis.Redis) -> Ledger:
+    """The ledger on this connection."""
+    return Ledger(
+        connection,
+        prefix=settings.redis_prefix,
+        lease=settings.step_lease,
+        retention=settings.retention,
+        lanes=lanes_of(settings),
+        queue=queue_entry(),
+    )
