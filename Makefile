@@ -1,5 +1,9 @@
 # The Python that .venv is made with: 3.11 or newer.
 PYTHON ?= python3
+# pyenv would take the version that .python-version asks of Heroku; here it takes what it takes elsewhere.
+ifndef PYENV_VERSION
+export PYENV_VERSION := $(shell cd / && pyenv version-name 2>/dev/null)
+endif
 # What `make test` is given besides, e.g. TESTS="tests/web -x".
 TESTS ?=
 

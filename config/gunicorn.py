@@ -28,6 +28,10 @@ class SharedLogger(Logger):  # type: ignore[misc]  # no types
         self.error_log.setLevel(logging.NOTSET)
         self.error_log.propagate = True
 
+    def access(self, *_: object) -> None:
+        """No line for each request, though Heroku turns that on for every app, by GUNICORN_CMD_ARGS: the service's own
+        line says more, and this one would hold the parameters of a GET."""
+
 
 bind = f"0.0.0.0:{settings.port}"
 

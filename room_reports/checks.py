@@ -88,8 +88,10 @@ def redis_writable(ledger: Ledger) -> Check:
 
 
 def startup_checks(ledger: Ledger) -> list[Check]:
-    """What stops a release, a Redis that cannot be written or that the ledger's scripts do not run on; and, as warnings,
-    what would lose rooms on it."""
+    """What stops a release: a Redis that cannot be written, or that the ledger's scripts do not run on.
+
+    As warnings, for not every platform lets one change it: what would lose rooms there.
+    """
     found = redis_writable(ledger)
     if found.level == "fail":
         return [found]

@@ -59,6 +59,7 @@ def test_help_lists_every_target() -> None:
 
 def test_procfile_is_what_is_deployed() -> None:
     assert dict(parse_procfile((ROOT / "Procfile").read_text()).processes) == {
+        "release": "flask doctor --startup",
         "web": "gunicorn -c config/gunicorn.py app:app",
         "worker": "python worker.py",
     }
