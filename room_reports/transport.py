@@ -14,8 +14,9 @@ What it promises for every request:
   for a POST only if the other side were known not to have acted on it.
 - **It tells nothing.** Errors name the host and never the path, which may be a secret.
 
-Requests are handed to requests' adapter rather than its session: half the CPU of a small exchange is the session
-merging settings, cookies and redirects that are all off here.
+Requests are handed to an adapter of requests rather than its session, and the adapter hands them to connections of
+urllib3 rather than its pool's `urlopen`: three quarters of the CPU of a small exchange would go into settings, cookies,
+redirects and retries that are all off here. What writes a request and reads a reply is `http.client`, as ever.
 """
 
 from __future__ import annotations
@@ -31,18 +32,20 @@ import ssl
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Timeout, parse_url
 
 from room_reports import __version__
 from room_reports.addresses import is_public, resolve
@@ -50,6 +53,7 @@ from room_reports.errors import Configuration, Failure, Permanent, Transient
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+    from requests.structures import CaseInsensitiveDict
 
 LONGEST_RETRY_AFTER = 3600.0
 
@@ -96,7 +100,8 @@ class Transport:
         self._allow_private = allow_private
         self._keep_alive = keep_alive
         self._total_timeout = total_timeout
-        self._timeouts = (connect_timeout, read_timeout)
+        self._connect_timeout = connect_timeout
+        self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
         self._max_bytes = max_bytes
         self._proxies = _Proxies(proxies or {})
         self._adapter = _Adapter(_tls_context(ca_file), pool_size)
@@ -105,7 +110,7 @@ class Transport:
         self, url: str, *, auth: tuple[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         """Fetch a URL, with basic auth if given. Raises `Transient` or `Configuration`."""
-        sent = dict(headers or {})
+        sent = {**(headers or {})}
         if auth is not None:
             sent["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
         deadline = time.monotonic() + self._total_timeout
@@ -131,64 +136,87 @@ class Transport:
         method: str,
         url: str,
         body: bytes | None,
-        headers: Mapping[str, str],
+        headers: dict[str, str],
         deadline: float,
         *,
         keep_body: bool = True,
     ) -> Response:
         request = requests.PreparedRequest()
         request.method, request.url, request.body = method, url, body
-        request.headers = CaseInsensitiveDict(_HEADERS | dict(headers))
-        _current.limits = _Limits(deadline, self._timeouts[0], self._keep_alive, self._allow_private)
+        # The adapter asks no more of it than that it is a mapping, and only reads it.
+        request.headers = cast("CaseInsensitiveDict[str]", _HEADERS | headers)
+        _current.limits = _Limits(deadline, self._connect_timeout, self._keep_alive, self._allow_private)
         try:
-            reply = self._adapter.send(
-                request, stream=True, timeout=self._timeouts, verify=True, proxies=self._proxies.of(url)
-            )
-            return self._read(reply.raw) if keep_body else _status_alone(reply.raw)
+            reply = self._adapter.exchange(request, self._timeout, self._proxies.of(url))
+            return self._read(reply) if keep_body else _status_alone(reply)
         except Failure:
             raise
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
             failure = _classify(error, urlsplit(url).hostname or "the host")
         # Outside of the except clause: the error's own text holds the URL and must not travel as the cause.
         raise failure
 
-    def _read(self, raw: urllib3.HTTPResponse) -> Response:
-        """The rest of a reply whose headers are there; its connection goes back to the pool only if it is complete."""
+    def _read(self, reply: _Reply) -> Response:
+        """The rest of a reply whose headers are there; its connection is kept only if it is complete."""
+        response = reply.response
+        source = _decoding(response) if "Content-Encoding" in response.headers else response
         body = b""
         complete = False
         try:
-            while (raw.length_remaining or 0) <= self._max_bytes and len(body) <= self._max_bytes:
-                chunk = raw.read(self._max_bytes + 1 - len(body), decode_content=True)
+            while (response.length or 0) <= self._max_bytes and len(body) <= self._max_bytes:
+                chunk = source.read(self._max_bytes + 1 - len(body))
                 body = body + chunk if body else chunk
-                if not chunk or raw.length_remaining == 0:
+                if not chunk and response.length:
+                    raise IncompleteRead(body, response.length)
+                if not chunk or (source is response and response.length == 0):
                     complete = len(body) <= self._max_bytes
                     break
         finally:
-            if complete:
-                raw.release_conn()
-            else:
-                raw.close()
+            reply.end(complete=complete)
         if not complete:
             raise Transient("too_large", f"the reply is longer than {self._max_bytes} bytes")
-        return Response(raw.status, raw.headers, body)
+        return Response(response.status, _Headers(response.headers), body)
 
 
-def _status_alone(raw: urllib3.HTTPResponse) -> Response:
+def _decoding(response: HTTPResponse) -> urllib3.HTTPResponse:
+    """What reads a reply that is compressed although nobody asked for it."""
+    headers = urllib3.HTTPHeaderDict(response.getheaders())
+    return urllib3.HTTPResponse(response, headers, response.status, preload_content=False)
+
+
+def _status_alone(reply: _Reply) -> Response:
     """A reply whose body does not matter. A short one is read, so that the connection can be used again."""
-    short = raw.length_remaining is not None and raw.length_remaining <= _SHORT_BODY
+    response = reply.response
+    short = response.length is not None and response.length <= _SHORT_BODY
     try:
         if short:
-            raw.read()
-    except (urllib3.exceptions.HTTPError, OSError):
+            response.read()
+    except (HTTPException, OSError):
         short = False
-    if short:
-        raw.release_conn()
-    else:
-        raw.close()
-    return Response(raw.status, raw.headers, b"")
+    reply.end(complete=short)
+    return Response(response.status, _Headers(response.headers), b"")
 
 
-@dataclass(frozen=True)
+class _Headers(Mapping[str, str]):
+    """The headers of a reply. One that came more than once is all of its values, with commas between."""
+
+    def __init__(self, message: HTTPMessage) -> None:
+        self._message = message
+
+    def __getitem__(self, name: str) -> str:
+        values = self._message.get_all(name)
+        if values is None:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name.lower() for name in self._message})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@dataclass(slots=True)
 class _Limits:
     """What the request that a thread is making may do. `deadline`: of the monotonic clock."""
 
@@ -215,6 +243,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, tls: ssl.SSLContext, pool_size: int) -> None:
         self._tls = tls
+        self._pools: dict[tuple[str, bool], _Pool] = {}
         super().__init__(pool_maxsize=pool_size)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
@@ -226,13 +255,47 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
+    def exchange(self, request: requests.PreparedRequest, timeout: Timeout, proxies: dict[str, str]) -> _Reply:
+        """Sends a request and reads the reply's headers. Raises errors of requests or of what is below it."""
+        reply: Any = self.send(request, stream=True, timeout=cast(Any, timeout), verify=True, proxies=proxies)
+        assert isinstance(reply, _Reply)
+        return reply
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """The pool for a request: looked for once for every origin."""
+        origin = _ORIGIN.match(request.url or "")
+        key = (origin[0] if origin else "", bool(proxies))
+        pool = self._pools.get(key)
+        if pool is None:
+            found: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            pool = self._pools[key] = found
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """What stands in the request line."""
+        if proxies and not (absolute := super().request_url(request, proxies)).startswith("/"):
+            return parse_url(absolute).url
+        target = _ORIGIN.sub("", request.url or "", count=1).partition("#")[0]
+        # Two slashes at the start could be taken for the start of a host.
+        return target if _TARGET.fullmatch(target) else parse_url(f"http://host/{target.lstrip('/')}").request_uri
+
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing to do: `_tls_context` verifies. The original has every connection parse the authorities anew."""
 
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        response = requests.Response()
-        response.raw = resp
-        return response
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
+        """The reply as it is: without cookies, history and a guess at its encoding."""
+        return resp
+
+    def close(self) -> None:
+        super().close()
+        self._pools.clear()
+
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]+")
+# What needs no encoding.
+_TARGET = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@/?%\-]*")
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -302,10 +365,18 @@ class _Connection(HTTPConnection):
                 return sock
         raise failure
 
-    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # urllib3's own differs from http.client's
+    def exchange(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], read_timeout: float | None
+    ) -> HTTPResponse:
+        """Sends a request and reads the reply's headers, connecting first where it has to."""
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(read_timeout)
+        with suppress(BrokenPipeError):  # a peer that does not read on may have answered
+            http.client.HTTPConnection.request(self, method, target, body, headers)
         stale = False
         try:
-            response = super().getresponse()
+            response = http.client.HTTPConnection.getresponse(self)
         except ConnectionError:
             if not self._replies:
                 raise
@@ -333,11 +404,56 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
+    """Connections to one origin. A request is one exchange: no retry, no redirect, no reading of settings."""
+
     ConnectionCls = _Connection
 
+    def urlopen(  # type: ignore[override]  # of its many options the adapter sets these, and switches off the rest
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: Timeout, **_: object
+    ) -> _Reply:
+        connection = self._get_conn()
+        assert isinstance(connection, _Connection)
+        try:
+            if self.proxy is not None:
+                headers = self._towards_proxy(connection, url, headers)
+            response = connection.exchange(method, url, body, headers, timeout.read_timeout)
+        except BaseException:
+            self.take_back(connection, keep=False)
+            raise
+        return _Reply(response, connection, self)
 
-class _TlsPool(HTTPSConnectionPool):
+    def take_back(self, connection: _Connection, *, keep: bool) -> None:
+        """Ends the use of a connection."""
+        if not keep:
+            connection.close()
+        self._put_conn(connection if keep else None)
+
+    def _towards_proxy(self, connection: _Connection, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers of a request by way of the proxy: a tunnel through it, or the proxy itself reads them."""
+        if not url.startswith("/"):
+            return {**headers, **self.proxy_headers}
+        if connection.is_closed:
+            self._prepare_proxy(connection)
+        return headers
+
+
+class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A reply whose headers have been read, and what to do with its connection once the body has been."""
+
+    response: HTTPResponse
+    connection: _Connection
+    pool: _Pool
+
+    def end(self, *, complete: bool) -> None:
+        """Keeps the connection for another request if nothing of this reply is left on it."""
+        if not complete:
+            self.response.close()
+        self.pool.take_back(self.connection, keep=complete)
 
 
 _POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _TlsPool}
@@ -399,7 +515,7 @@ def _classify(error: BaseException, host: str) -> Transient:
 
 
 _CUT_OFF = (
-    http.client.IncompleteRead,
+    IncompleteRead,
     urllib3.exceptions.IncompleteRead,
     urllib3.exceptions.InvalidChunkLength,
     urllib3.exceptions.DecodeError,

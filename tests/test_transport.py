@@ -134,6 +134,57 @@ def test_a_connection_that_was_idle_too_long_is_not_used_again(transports: Calla
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("/a/b?c=d&e=%2f#fragment", "/a/b?c=d&e=%2f"),
+        ("?q=1", "/?q=1"),
+        ("", "/"),
+        ("//a//b", "/a//b"),
+        ("/a b|c", "/a%20b%7Cc"),
+        ("/caf\u00e9", "/caf%C3%A9"),
+        ("/a@b:c", "/a@b:c"),
+    ],
+)
+def test_target_of_a_request_is_the_url_without_its_host(transport: Transport, written: str, sent: str) -> None:
+    with Peer(answering(reply(b"x"))) as peer:
+        transport.get(peer.url(written))
+    assert peer.requests[0].split(b"\r\n")[0] == f"GET {sent} HTTP/1.1".encode()
+
+
+def test_more_hosts_than_pools_are_kept_for(transport: Transport) -> None:
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Peer(answering(reply(b"x")))) for _ in range(12)]
+        for _ in range(3):
+            for peer in peers:
+                assert transport.get(peer.url()).body == b"x"
+        assert [len(peer.requests) for peer in peers] == [3] * 12
+
+
+def test_a_peer_that_answers_without_reading_on_is_heard(transport: Transport) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse_early() -> None:
+            sock, _ = listener.accept()
+            sock.recv(1000)
+            sock.sendall(reply(b"too long", status="413 Content Too Large", headers=["Connection: close"]))
+            sock.shutdown(socket.SHUT_WR)
+            time.sleep(0.2)
+            Exchange(sock, b"", 0).reset()
+
+        threading.Thread(target=refuse_early, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
+        assert transport.post(url, b"x" * 50_000_000, headers={}).status == 413
+
+
+def test_headers_are_a_mapping_that_ignores_case(transport: Transport) -> None:
+    with Peer(answering(reply(headers=["X-One: a", "x-one: b", "X-Two: c"]))) as peer:
+        headers = transport.get(peer.url()).headers
+    assert dict(headers) == {"content-length": "0", "x-one": "a, b", "x-two": "c"}
+    assert len(headers) == 3
+    assert ("X-ONE" in headers, headers.get("x-three")) == (True, None)
+
+
 def test_the_environment_is_not_read(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
