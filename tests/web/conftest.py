@@ -8,6 +8,9 @@ from typing import cast
 import pytest
 import redis
 
+from config.settings import load
+from room_reports.lanes import make_ledger
+from room_reports.ledger import Ledger
 from sandbox import callbacks
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN, WEBHOOK_SECRET
 from sandbox.summaries import room_sid
@@ -75,6 +78,12 @@ def store(valkey: RedisServer) -> Iterator[redis.Redis]:
     """What the doors write to."""
     with valkey.client() as client:
         yield client
+
+
+@pytest.fixture
+def ledger(valkey: RedisServer, store: redis.Redis) -> Ledger:
+    """The doors' ledger, with both destinations."""
+    return make_ledger(load(settings_for(valkey.url, SLACK_WEBHOOK_URL="http://127.0.0.1:9/slack")), store)
 
 
 def url_of(web: Web, path: str = PATH) -> str:

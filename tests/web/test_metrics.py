@@ -7,22 +7,18 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import psutil
 import pytest
-import redis
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from config.settings import load
-from room_reports.lanes import make_ledger
-from room_reports.ledger import Ledger, Outcome
+from room_reports.ledger import Ledger
 from room_reports.metrics import CALLBACK_RESULTS, FAMILIES, PREFIX
 from room_reports.web import receiving
 from room_reports.web.tally_writer import by_metric
 from tests.conftest import StartWeb
-from tests.support.metrics import samples_of
+from tests.support.metrics import fill, samples_of
 from tests.support.processes import Web, settings_for, wait_until
 from tests.support.servers import RedisServer, free_port
 from tests.web.conftest import Door, form, post
@@ -30,11 +26,6 @@ from tests.web.wire import Answer, exchange
 
 TOKEN = "a-token-for-scrapes-alone"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-
-
-@pytest.fixture
-def ledger(valkey: RedisServer, store: redis.Redis) -> Ledger:
-    return make_ledger(load(settings_for(valkey.url, SLACK_WEBHOOK_URL="http://127.0.0.1:9/slack")), store)
 
 
 def scrape(web: Web, *headers: str, host: str = "127.0.0.1") -> Answer:
@@ -59,7 +50,7 @@ def test_both_formats_parse(web: Web, ledger: Ledger) -> None:
         answer = scrape(web, f"Accept: {accept}")
         assert answer.headers["content-type"].startswith(kind)
         assert answer.headers["cache-control"] == "no-store"
-        names = {family.name for family in parse(answer.body.decode())}  # type: ignore[no-untyped-call]
+        names = {family.name for family in parse(answer.body.decode())}
         assert f"{PREFIX}rooms" in names
 
 
@@ -67,7 +58,7 @@ def test_everything_that_is_listed_is_told_and_nothing_else(web: Web, ledger: Le
     fill(ledger)
     exchange(web.port, b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     said = scrape(web, f"Accept: {OPENMETRICS}").body.decode()
-    told = {family.name: family for family in parse_openmetrics(said)}
+    told = {family.name: family for family in parse_openmetrics(said)}  # type: ignore[no-untyped-call]
     assert set(told) == {PREFIX + name.removesuffix("_total") for name in FAMILIES}
     for name, listed in FAMILIES.items():
         family = told[PREFIX + name.removesuffix("_total")]
@@ -115,33 +106,6 @@ def test_what_happened_is_told(web: Web, ledger: Ledger) -> None:
     }
     assert {name: said.get(name) for name in expected} == expected
     assert 0 < said["oldest_unfinished_age_seconds",] < 60
-
-
-def fill(ledger: Ledger) -> None:
-    """One of everything that can happen."""
-    sids = [f"RM{number:032x}" for number in range(4)]
-    for sid in (*sids, sids[0]):
-        ledger.open(
-            room_sid=sid, account_sid="AC", room_name="a-name-of-a-room", ended=None, callback="{}", request_id="r"
-        )
-    run(ledger, sids[0], "summary", Outcome("complete", deliveries=("webhook",)))
-    run(ledger, sids[0], "webhook", Outcome("delivered"))
-    ledger.resend(sids[0], ["webhook"], who="me")
-    run(ledger, sids[0], "webhook", Outcome("delivered"), attempt=2)
-    run(ledger, sids[1], "summary", Outcome("complete", deliveries=("webhook",)))
-    run(ledger, sids[1], "webhook", Outcome("dead", "rejected"))
-    run(ledger, sids[2], "summary", Outcome("complete", deliveries=("slack",)))
-    run(ledger, sids[2], "slack", Outcome("waiting", "gone", lane="operator"))
-    run(ledger, sids[3], "summary", Outcome("waiting", "not_ready", pause=60))
-    ledger.note_worker("one", threads=32, busy=5)
-    ledger.note_worker("two", threads=16, busy=0)
-    ledger.note_reconciled(datetime.now(UTC))
-
-
-def run(ledger: Ledger, sid: str, step: str, outcome: Outcome, *, attempt: int = 1) -> None:
-    claim = ledger.begin(sid, step, attempt)
-    assert claim is not None
-    assert ledger.finish(claim, outcome, took=0.1) is not None
 
 
 class TestAccess:
