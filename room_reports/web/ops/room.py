@@ -1,0 +1,182 @@
+"""The page of one room: its story, its summary in words and raw, its message in Slack, and what can be sent again."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from markupsafe import Markup
+
+from room_reports.destinations import slack
+from room_reports.ledger import FINAL, SUMMARY, Hold, Room, Step
+from room_reports.reports import RoomReport
+from room_reports.story import Told, can_be_resent, deliveries_of, report_of, told
+from room_reports.summaries import RoomSummary, read_summary
+from room_reports.verdicts import Verdict
+from room_reports.waiting import Waiting, waits_of
+from room_reports.web.ops import wording
+from room_reports.web.ops.desk import Desk
+from room_reports.web.ops.slack_message import as_html
+from room_reports.words import clean
+
+Tone = Literal["good", "neutral", "bad", "asked"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the story. `then`: what follows from it, empty if nothing does."""
+
+    at: datetime
+    title: str
+    text: str
+    then: str
+    took: float | None
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery, and whether its button can be pressed."""
+
+    step: Step
+    can_be_resent: bool
+
+
+@dataclass(frozen=True)
+class RoomPage:
+    """All that the template needs. `message` and `facts` are empty as long as there is no report."""
+
+    room: Room
+    story: list[Event]
+    waits: list[Waiting]
+    deliveries: list[Delivery]
+    is_reported: bool
+    facts: list[tuple[str, str]]
+    verdicts: tuple[Verdict, ...]
+    message: Markup
+    console: str
+    raw: str
+
+
+def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
+    """What is shown of a room."""
+    now = datetime.now(UTC)
+    report = report_of(room, console_url=desk.console_url, at=now)
+    summary_step = next(step for step in room.steps if step.name == SUMMARY)
+    is_reported = summary_step.state in FINAL and summary_step.state != "expired"
+    deliveries = deliveries_of(room, configured=desk.destinations)
+    return RoomPage(
+        room=room,
+        story=list(story_of(room)),
+        waits=waits_of(room, holds, now=now),
+        deliveries=[Delivery(step, can_be_resent(step)) for step in deliveries.values()],
+        is_reported=is_reported,
+        facts=list(facts_of(report)),
+        verdicts=report.data.verdicts if is_reported else (),
+        message=as_html(slack.message(report)),
+        console=report.data.links.console,
+        raw=raw_of(report),
+    )
+
+
+def story_of(room: Room) -> Iterator[Event]:
+    """What happened, oldest first."""
+    if room.ended:
+        yield Event(room.ended, "The room ended", "", "", None, "neutral")
+    if room.source == "callback":
+        yield Event(room.opened, "Twilio called back", f"request {clean(room.request_id)}", "", None, "neutral")
+    else:
+        text = "its callback never came"
+        yield Event(room.opened, f"Found by {clean(room.source)}", text, "", None, "neutral")
+    yield from (event_of(told(record)) for record in room.attempts)
+
+
+def event_of(record: Told) -> Event:
+    """One record of the ledger as an entry of the story."""
+    title, tone = _title_of(record)
+    following = record.following if record.outcome != "resend" else ""
+    return Event(record.at, title, record.happened, following, record.took, tone)
+
+
+def _title_of(record: Told) -> tuple[str, Tone]:
+    if record.outcome == "resend":
+        return f"Resend to {record.step.replace(',', ' and ')}", "asked"
+    attempt = f", attempt {record.attempt}"
+    if record.step == SUMMARY:
+        title, tone = _OF_SUMMARY.get(record.outcome, (f"Summary {record.outcome}", "neutral"))
+        return title + attempt, tone
+    title, tone = _OF_DELIVERY.get(record.outcome, (f"{{}}: {record.outcome}", "neutral"))
+    return wording.sentence(title.format(wording.lane(record.step))) + attempt, tone
+
+
+_OF_SUMMARY: dict[str, tuple[str, Tone]] = {
+    "complete": ("Summary complete", "good"),
+    "partial": ("Reported without a complete summary", "bad"),
+    "expired": ("Summary expired", "bad"),
+    "waiting": ("No summary yet", "neutral"),
+    "lost": ("Worker lost while it asked for the summary", "bad"),
+}
+_OF_DELIVERY: dict[str, tuple[str, Tone]] = {
+    "delivered": ("Delivered to {}", "good"),
+    "dead": ("Given up on {}", "bad"),
+    "waiting": ("Not delivered to {}", "neutral"),
+    "lost": ("Worker lost while it delivered to {}", "bad"),
+}
+
+
+def facts_of(report: RoomReport) -> Iterator[tuple[str, str]]:
+    """The summary in words: what is known of it, with its label."""
+    derived = report.data.derived
+    summary = read_summary(report.data.summary or {}).summary
+    if derived.ended_at is not None:
+        yield "Time", slack.span(derived.started_at, derived.ended_at)
+    if derived.duration_seconds is not None:
+        yield "Duration", slack.spoken(derived.duration_seconds)
+    if derived.people is not None:
+        yield "People", _people(summary, derived.people)
+    if (peak := derived.peak).concurrent is not None:
+        yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
+    if derived.participant_minutes is not None:
+        yield "Participant time", slack.spoken(round(derived.participant_minutes * 60))
+    if derived.average_stay_seconds is not None:
+        yield "Average stay", slack.spoken(round(derived.average_stay_seconds))
+    if derived.recorded_minutes is not None:
+        yield "Recorded", slack.spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
+    yield from _named(summary)
+    yield "Account", report.data.account_sid
+
+
+def _people(summary: RoomSummary, people: int) -> str:
+    connections = summary.unique_participants
+    rejoined = connections is not None and connections > people
+    return f"{people} ({connections} connections)" if rejoined else str(people)
+
+
+def _named(summary: RoomSummary) -> Iterator[tuple[str, str]]:
+    """Fields whose values are words of Twilio's."""
+    for label, value in (
+        ("Type", summary.room_type),
+        ("Created", summary.created_method),
+        ("Ended", summary.end_reason),
+        ("Media region", summary.media_region),
+        ("Edge", summary.edge_location),
+        ("Codecs", ", ".join(summary.codecs or ())),
+        ("Processing", summary.processing_state),
+    ):
+        if value:
+            yield label, clean(value, wording.LONGEST_NAME).replace("_", " ")
+
+
+def raw_of(report: RoomReport) -> str:
+    """The report as JSON; what could turn or hide text on the page is shown as its escape."""
+    text = json.dumps(json.loads(report.to_json()), indent=2, ensure_ascii=False)
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    hidden = unicodedata.category(character)[0] == "C" and character != "\n"
+    return json.dumps(character)[1:-1] if hidden else character

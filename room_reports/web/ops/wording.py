@@ -1,0 +1,83 @@
+"""How the page says it: names, counts, states, and what to do about a hold. Pure; the templates use it too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from room_reports.ledger import TWILIO, Hold
+from room_reports.words import clean, distance
+
+LONGEST_NAME = 80
+
+LANES = {TWILIO: "Twilio", "slack": "Slack", "webhook": "the webhook"}
+STATES = {
+    "open": "a step is unfinished: the summary, or a delivery",
+    "delivered": "the complete report is at every destination",
+    "partial": "delivered, but Twilio's summary was not complete",
+    "expired": "Twilio had deleted the summary before it was fetched",
+    "dead": "a delivery was given up on: resend it",
+}
+"""The states of a room, and what they mean."""
+
+MARKS = {"open": "◌", "delivered": "✓", "partial": "◐", "expired": "⊘", "dead": "✕"}
+"""A sign for each state, for those who see no colours."""
+
+
+def name_of(room_name: str) -> str:
+    """A room's name without what would turn or hide text."""
+    return clean(room_name, LONGEST_NAME).strip()
+
+
+def lane(name: str) -> str:
+    """Twilio or a destination, within a sentence."""
+    return LANES.get(name, name)
+
+
+def sentence(text: str) -> str:
+    """The text with a capital letter in front."""
+    return text[:1].upper() + text[1:]
+
+
+def count(number: int, noun: str) -> str:
+    """`1 room`, `1,234 rooms`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def day_and_time(at: datetime) -> str:
+    """`2026-11-23 10:00:00`, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def machine_time(at: datetime) -> str:
+    """The same for machines."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """How far away it is."""
+    return distance(at, now)
+
+
+def what_is_held(hold: Hold) -> str:
+    """What does not happen, in one sentence."""
+    if hold.lane == TWILIO:
+        return "Twilio is not asked for summaries"
+    return f"Nothing is delivered to {lane(hold.lane)}"
+
+
+def what_to_do(hold: Hold) -> str:
+    """What an operator does about a hold."""
+    if hold.reason == "rate_limited":
+        return "Nothing: it asked for a pause, and it goes on by itself."
+    if hold.lane == TWILIO and hold.reason == "unauthorized":
+        return (
+            "Set credentials that work (TWILIO_API_KEY and TWILIO_API_SECRET, or TWILIO_AUTH_TOKEN) and restart. "
+            "It is tried again by itself."
+        )
+    if hold.reason == "not_configured":
+        return f"Put {lane(hold.lane)} back into the settings and restart: what waits for it goes out."
+    if hold.lane == "slack" and hold.until is None:
+        return "Make a new incoming webhook in Slack, set SLACK_WEBHOOK_URL, restart, and then resume."
+    if hold.until is None:
+        return "Repair it there, and then resume: until then nothing goes out, and nothing is lost."
+    return "Repair it if it is yours. It is tried again by itself, or at once when you resume."
