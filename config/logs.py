@@ -126,9 +126,13 @@ def _stamp(logger: Any, method: str, event: EventDict) -> EventDict:
 
 def _json(logger: Any, method: str, event: EventDict) -> str:
     try:
-        return json.dumps(event, default=repr)
+        return _encode(event)
     except (TypeError, ValueError):  # a key that is no string, a value that holds itself
         return json.dumps({name: value if isinstance(value, str) else repr(value) for name, value in event.items()})
+
+
+# `json.dumps` would make an encoder for every line.
+_encode = json.JSONEncoder(default=repr).encode
 
 
 def _text(logger: Any, method: str, event: EventDict) -> str:

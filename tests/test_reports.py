@@ -188,6 +188,7 @@ def test_report_of_nothing_at_all_is_dated_by_its_making() -> None:
     [
         ("status_callback", "https://h.example/cb?token=s3cret#rc=5", "https://h.example/cb"),
         ("status_callback", "https://h.example/cb#token=s3cret?x", "https://h.example/cb"),
+        ("status_callback", "https://h.example/cb#token=s3cret", "https://h.example/cb"),
         ("status_callback", "https://user:s3cret@h.example/@me", "https://h.example/@me"),
         ("status_callback", "https://user:s3c@ret@h.example", "https://h.example"),
         ("status_callback", "//user:s3cret@h.example/cb?token=s3cret", "//h.example/cb"),
