@@ -6,7 +6,7 @@ from flask import Flask
 
 from config.settings import Settings
 from room_reports.ledger import Ledger
-from room_reports.web import answers
+from room_reports.web import answers, ops
 from room_reports.web.health import health
 from room_reports.web.metrics import metrics
 from room_reports.web.receiving import Receiving, receiver_of
@@ -23,6 +23,7 @@ def create_app(settings: Settings, ledger: Ledger) -> Flask:
     tally.on_count = writer.wake
     answers.install(app, tally)
     app.register_blueprint(health(ledger))
+    ops.install(app, settings, ledger)
     app.register_blueprint(metrics(settings, ledger, writer))
     app.extensions["tally"] = tally
     app.wsgi_app = Receiving(receiver_of(settings, ledger, tally), rest=app.wsgi_app)  # type: ignore[method-assign]
