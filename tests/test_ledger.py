@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import cast
 
 import pytest
 import redis
@@ -16,7 +17,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from room_reports.dispatch import CALLS, DELIVERIES, SUMMARIES, queue_entry
-from room_reports.ledger import Claim, Finished, Lane, Ledger, LedgerUnavailable, Outcome
+from room_reports.ledger import Claim, Day, Finished, Lane, Ledger, LedgerUnavailable, Outcome
 from room_reports.ledger import scripts as module
 
 ACCOUNT = "AC" + "1" * 32
@@ -284,6 +285,32 @@ class TestLeases:
         assert dispatch_until(ledger, 2, seconds=0.3) == 1
         assert ids_in(queue)[-1] == f"{room_sid(0)}-summary-2"
 
+    def test_a_lost_delivery_is_not_taken_for_one_that_waits_behind_the_summaries(
+        self, ledger: Ledger, queue: Queue, deliveries: Queue
+    ) -> None:
+        for number in range(3):
+            open_room(ledger, number)
+        assert pop(queue) == f"{room_sid(0)}-summary-1"
+        finish(ledger, begin(ledger, "summary"), complete("slack"))
+        assert pop(deliveries) == f"{room_sid(0)}-slack-1"
+        time.sleep(LEASE)
+        assert dispatch_until(ledger, 1) == 1
+        assert ids_in(deliveries) == [f"{room_sid(0)}-slack-2"]
+        assert ids_in(queue) == [f"{room_sid(number)}-summary-1" for number in (1, 2)]
+
+    def test_a_full_queue_of_summaries_keeps_no_delivery_out(
+        self, ledger: Ledger, queue: Queue, deliveries: Queue, connection: redis.Redis
+    ) -> None:
+        open_room(ledger)
+        finish(ledger, begin(ledger, "summary"), complete("slack"))
+        finish(ledger, begin(ledger, "slack"), Outcome("waiting", "timeout", pause=0))
+        connection.delete(queue.key, deliveries.key)
+        connection.rpush(queue.key, *[f"waiting-its-turn-{number}" for number in range(module.QUEUE_BOUND)])
+        assert dispatch_until(ledger, 1) == 1
+        assert ids_in(deliveries) == [f"{room_sid()}-slack-2"]
+        assert ledger.queue_lengths() == {SUMMARIES: module.QUEUE_BOUND, DELIVERIES: 1}
+        assert ledger.queued() == module.QUEUE_BOUND + 1
+
 
 class TestDeliveries:
     def test_complete_summary_starts_each_delivery_once(self, ledger: Ledger, deliveries: Queue) -> None:
@@ -293,6 +320,20 @@ class TestDeliveries:
         assert (finished.following.step, finished.following.attempt) == ("webhook", 1)
         assert ids_in(deliveries) == [f"{room_sid()}-slack-1"]
         assert ledger.begin(room_sid(), "webhook", 1) is None, "it goes on in the job that opened it"
+
+    def test_what_goes_on_knows_what_the_row_says(self, ledger: Ledger, connection: redis.Redis) -> None:
+        open_room(ledger)
+        outcome = Outcome("partial", "not_ready", fields={"summary": "{}", "asked": 2}, deliveries=("webhook",))
+        following = finish(ledger, begin(ledger, "summary"), outcome, go_on=True).following
+        assert following is not None
+        stored = cast(dict[bytes, bytes], connection.hgetall(f"t:room:{room_sid()}"))
+        kept = {name.decode(): value.decode() for name, value in stored.items()}
+        own = {name for name in kept if name.startswith("summary.")} - {"summary.state", "summary.reason"}
+        own |= {"steps", "webhook.state", "webhook.attempt", "webhook.token"}  # for the ledger's own use
+        assert {name: value for name, value in following.row.items() if name not in own} == {
+            name: value for name, value in kept.items() if name not in own
+        }
+        assert (following.series, following.tries, round(following.waited)) == (1, 0, 0)
 
     def test_one_failing_destination_leaves_the_other_alone(self, ledger: Ledger) -> None:
         open_room(ledger)
@@ -554,6 +595,30 @@ class TestTally:
         tally = ledger.tally()
         assert tally["attempts", "slack", "delivered", ""] == 2
         assert tally["seconds_from_end", "slack", "sum"] == before
+
+    def test_days_are_counted_once_and_by_the_end_of_the_room(self, ledger: Ledger, connection: redis.Redis) -> None:
+        day = Day(rooms=1, participant_seconds=90, recorded_seconds=30)
+        for number, state in enumerate(("complete", "partial")):
+            open_room(ledger, number)
+            claim = begin(ledger, "summary", number=number)
+            finish(ledger, claim, Outcome(state, deliveries=("slack",), day=day))
+            assert ledger.finish(claim, Outcome(state, day=day), took=0) is None
+        assert ledger.days() == {date(2026, 11, 23): Day(rooms=2, participant_seconds=180, recorded_seconds=60)}
+        assert not any(name[0] == "day" for name in ledger.tally())
+        connection.hset("t:days", "2020-01-01|rooms", 5)
+        ledger.prune()
+        assert list(ledger.days()) == [date(2026, 11, 23)]
+
+    def test_the_time_until_the_summary_is_read(self, ledger: Ledger) -> None:
+        assert ledger.until_summary().count == 0
+        for number in range(3):
+            open_room(ledger, number)
+            finish(ledger, begin(ledger, "summary", number=number), complete())
+        since = time.time() - datetime(2026, 11, 23, 10, 0, tzinfo=UTC).timestamp()
+        found = ledger.until_summary()
+        assert found.count == 3
+        assert abs(found.total - 3 * since) < 15
+        assert found.within(0.5) == min(limit for limit in (*module.BUCKETS, float("inf")) if since <= limit)
 
     def test_batches_are_added_once_each(self, ledger: Ledger) -> None:
         ledger.add_to_tally({("callbacks", "rejected"): 3, ("callbacks", "other"): 1}, batch="a")

@@ -1,0 +1,99 @@
+"""How often Redis is asked: once for a callback, seven times for a room with two destinations. One more fails here.
+
+Commands of clients are counted as MONITOR shows them; what a script does inside is no round trip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from room_reports.concurrent_worker import TAKE
+from room_reports.ledger.scripts import NEEDS, source_of
+from sandbox.client import Sandbox
+from tests.conftest import StartWeb
+from tests.processes.rooms import Scene
+from tests.support.processes import settings_for, wait_until
+from tests.support.servers import RedisServer
+
+ROOMS = 20
+"""So many that what comes but now and then, as a heartbeat, comes less often."""
+
+PER_CALLBACK = {"open": 1}
+"""The row, its due entry and its job come into being together."""
+
+PER_ROOM = {
+    "take": 2,  # The jobs of the summary and of the delivery that does not go straight on; clears away the last one.
+    "begin": 2,  # Each of the two asks whether its attempt is the current one, and gets the row.
+    "finish": 3,  # The outcome of the summary, which begins the delivery that goes straight on, and of each delivery.
+}
+
+SCRIPTS = {source_of(name)[1]: name for name in NEEDS} | {hashlib.sha1(TAKE.encode()).hexdigest(): "take"}  # noqa: S324
+
+
+def test_a_callback_costs_one_round_trip(
+    valkey: RedisServer, redis_url: str, sandbox: Sandbox, start_web: StartWeb
+) -> None:
+    web = start_web(settings_for(redis_url))
+    sandbox.configure(callback_url=f"{web.url}/twilio/rooms")
+    with commands(valkey) as seen:
+        answers = sandbox.twilio.end_rooms(ROOMS)
+    assert {answer.status for answer in answers} == {204}
+    assert_each(between(seen(), "open"), PER_CALLBACK)
+
+
+def test_a_finished_room_costs_seven_round_trips(valkey: RedisServer, sandbox: Sandbox, tmp_path: Path) -> None:
+    scene = Scene(valkey, sandbox, WORKER_THREADS="1", DISPATCH_EVERY="5", STEP_LEASE="60")
+    scene.redis.flushall()
+    scene.redis.script_load(TAKE)
+    for number in range(ROOMS):
+        scene.open(number)
+    with commands(valkey) as seen, scene.worker(tmp_path / "worker.log") as worker:
+        wait_until(lambda: len(worker.lines("report delivered")) == 2 * ROOMS, what="every report is delivered")
+    assert_each(between(seen(), "finish"), PER_ROOM)
+
+
+def assert_each(seen: list[str], expected: Mapping[str, int]) -> None:
+    """So many of these for each room, and nothing else that comes with every one."""
+    counted = Counter(seen)
+    assert {name: counted[name] / ROOMS for name in expected} == expected
+    assert {name for name, number in counted.items() if number >= ROOMS} == set(expected)
+
+
+def between(seen: list[str], last: str) -> list[str]:
+    """What came up to the last one of these: afterwards a worker only asks whether there is more to do."""
+    return seen[: len(seen) - seen[::-1].index(last)]
+
+
+@contextmanager
+def commands(server: RedisServer) -> Iterator[Callable[[], list[str]]]:
+    """Gives a function that names, after the block, what clients asked meanwhile: a script, or a command."""
+    end = "the end of what is watched"
+    found: list[str] = []
+    with server.client() as client, client.monitor() as monitor:
+
+        def watch() -> None:
+            for one in monitor.listen():
+                if end in one["command"]:
+                    return
+                if one["client_type"] != "lua":
+                    found.append(name_of(one["command"]))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield lambda: found
+        finally:
+            client.echo(end)
+            watcher.join()
+
+
+def name_of(command: str) -> str:
+    """The script that is run, or the command. A script that the server does not have yet is sent whole."""
+    called = re.match(r"evalsha (\w+)", command, re.IGNORECASE)
+    return SCRIPTS.get(called[1], called[1]) if called else command.partition(" ")[0].lower()
