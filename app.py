@@ -20,23 +20,28 @@ GUNICORN_GIVES_UP = 4
 
 @cache
 def create() -> Flask:
-    """The application that the environment describes. Ends the process with code 2 when the settings cannot work."""
+    """The application that the environment describes. Ends the process with code 2 when it cannot work."""
     # Here, for the commands do without all of this.
     from config.logs import configure
-    from config.settings import load_or_exit
-    from room_reports.checks import log_warnings, tls_checks
+    from config.settings import exit_with, load_or_exit
+    from room_reports.checks import log_warnings, start_problems, tls_checks
     from room_reports.connection import web_client
     from room_reports.lanes import make_ledger
     from room_reports.web import create_app
 
     try:
         settings = load_or_exit()
+        configure(settings)
+        # A client of its own: gunicorn forks later, and no connection may be open then.
+        with web_client(settings) as hasty:
+            problems = start_problems(make_ledger(settings, hasty))
+        if problems:
+            exit_with(problems)
     except SystemExit:
         # A gunicorn that was started without our configuration would start its worker again and again.
         if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
             sys.exit(GUNICORN_GIVES_UP)
         raise
-    configure(settings)
     log_warnings(tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify))
     return create_app(settings, make_ledger(settings, web_client(settings)))
 

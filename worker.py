@@ -11,12 +11,13 @@ from config.logs import configure
 from config.settings import Settings, exit_with, load_or_exit
 from room_reports import jobs
 from room_reports.addresses import private_destination_problems
-from room_reports.checks import log_redis_warnings, log_warnings, tls_checks
+from room_reports.checks import log_redis_warnings, log_warnings, start_problems, tls_checks
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
-from room_reports.connection import loop_client, worker_client
-from room_reports.dispatch import CALLS, QUEUES, run_dispatcher
+from room_reports.connection import loop_client, web_client, worker_client
+from room_reports.dispatch import CALLS, queues_of, run_dispatcher
 from room_reports.heartbeat import Heartbeat
+from room_reports.lanes import make_ledger
 from room_reports.ledger import SUMMARY
 from room_reports.service import make_service, make_transport
 
@@ -25,7 +26,8 @@ def main() -> int:
     """Runs a worker until it is told to stop. Returns its exit code: 0 when every job it took was finished."""
     settings = load_or_exit()
     configure(settings)
-    problems = private_destination_problems(settings)
+    with web_client(settings) as hasty:
+        problems = [*private_destination_problems(settings), *start_problems(make_ledger(settings, hasty))]
     if problems:
         exit_with(problems)
     return run(settings)
@@ -58,7 +60,7 @@ def run(settings: Settings) -> int:
         helper.start()
     heartbeat = Heartbeat()
     worker = ConcurrentWorker(
-        QUEUES,
+        queues_of(settings.redis_prefix),
         connection=loop_client(settings),
         serializer=JSONSerializer,
         threads=settings.worker_threads,

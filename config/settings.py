@@ -156,6 +156,14 @@ class Settings(BaseModel):
         default=None,
         description="Password at the sentinels, where they ask for one; that in `REDIS_URL` is for the servers.",
     )
+    redis_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many replicas must have a room before its callback is answered 2xx; fewer than that within "
+        "0.4 seconds is a 503. 0, for replicas follow a moment later and a failover may lose that moment, and under "
+        "Sentinel's planned one ten seconds. With all replicas that can be promoted, nothing answered 2xx is lost.",
+    )
     redis_prefix: str = Field(
         default="room-reports:",
         pattern="^[A-Za-z0-9_.:{}-]{0,63}:$",

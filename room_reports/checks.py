@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from room_reports.errors import Configuration, Failure, Transient
-from room_reports.ledger import Hold, Lane, Ledger, LedgerUnavailable, Server
+from room_reports.ledger import SCHEMA, Hold, Lane, Ledger, LedgerUnavailable, Server
 
 if TYPE_CHECKING:
     from room_reports.insights import InsightsClient
@@ -99,7 +99,14 @@ def startup_checks(ledger: Ledger) -> list[Check]:
         server = ledger.server()
     except LedgerUnavailable as error:
         return [found, unavailable("redis server", error)]
-    return [found, version_check(server), single_check(server), persistence_check(server), eviction_check(server)]
+    return [
+        found,
+        version_check(server),
+        single_check(server),
+        schema_check(server),
+        persistence_check(server),
+        eviction_check(server),
+    ]
 
 
 def tls_checks(redis_url: str, *, verified: bool) -> list[Check]:
@@ -123,6 +130,8 @@ def server_checks(server: Server) -> list[Check]:
     return [
         version_check(server),
         single_check(server),
+        schema_check(server),
+        replicas_check(server),
         persistence_check(server),
         eviction_check(server),
         memory_check(server),
@@ -146,6 +155,28 @@ def single_check(server: Server) -> Check:
     if server.is_replica:
         return Check("redis mode", "fail", "a replica", _REDIS_REMEDIES["read-only"])
     return Check("redis mode", "ok", "a single primary")
+
+
+def schema_check(server: Server) -> Check:
+    """Whether this version understands what is in the ledger."""
+    if server.schema > SCHEMA:
+        message = f"{server.schema}, and this version knows {SCHEMA}"
+        return Check("redis schema", "fail", message, _REDIS_REMEDIES["newer schema"])
+    return Check("redis schema", "ok", str(server.schema))
+
+
+def replicas_check(server: Server) -> Check:
+    """Whether a room is on as many replicas as it is to be before its callback is answered."""
+    name, wanted = "redis replicas", server.replicas_wanted
+    if server.replicas < wanted:
+        remedy = "callbacks get 503 until they follow: repair them, or lower REDIS_REPLICAS"
+        return Check(name, "fail", f"{server.replicas} of {wanted} follow", remedy)
+    if server.replicas > wanted:
+        message = f"{server.replicas} follow, {wanted} are waited for: a failover may lose what was written last"
+        return Check(
+            name, "warn", message, "docs/operations.md, Failover: what REDIS_REPLICAS promises"
+        )
+    return Check(name, "ok", f"{wanted} follow and are waited for" if wanted else "none")
 
 
 def persistence_check(server: Server) -> Check:
@@ -200,6 +231,17 @@ def clock_check(server: Server) -> Check:
         remedy = "set both clocks by NTP: receivers refuse reports whose time is minutes off"
         return Check("clock", "warn", message, remedy)
     return Check("clock", "ok", message)
+
+
+def start_problems(ledger: Ledger) -> list[str]:
+    """Why no process can work on this Redis, each with what to do. One that is away, or refuses now, may yet be fit."""
+    try:
+        server = ledger.server()
+    except LedgerUnavailable as error:
+        found = [unavailable("redis mode", error)] if error.reason == "cluster" else []
+    else:
+        found = [version_check(server), schema_check(server), *([single_check(server)] if server.is_cluster else [])]
+    return [f"REDIS_URL: {check.name}: {check.message}: {check.remedy}" for check in found if check.level == "fail"]
 
 
 def log_redis_warnings(ledger: Ledger) -> None:

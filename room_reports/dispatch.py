@@ -6,6 +6,7 @@ any number of dispatchers may run, because taking a step that is due is atomic.
 
 from __future__ import annotations
 
+import re
 import threading
 
 import structlog
@@ -16,11 +17,8 @@ from rq.serializers import JSONSerializer
 
 from room_reports.ledger import SUMMARY, JobKind, Ledger, LedgerUnavailable, QueueEntry
 
-SUMMARIES = "room-reports"
-DELIVERIES = "room-reports-deliveries"
-QUEUES = (DELIVERIES, SUMMARIES)
-"""RQ's queues, the one first that workers serve first: a room that was begun is finished before another is begun, so
-however many summaries wait, a report is on its way as soon as it is known."""
+PREFIX = "room-reports:"
+"""In front of the ledger's keys, where no setting says otherwise."""
 
 FAILURE_TTL = 7 * 24 * 3600
 CALLS = {SUMMARY: "room_reports.jobs.fetch_summary", "*": "room_reports.jobs.deliver"}
@@ -28,8 +26,32 @@ CALLS = {SUMMARY: "room_reports.jobs.fetch_summary", "*": "room_reports.jobs.del
 log = structlog.get_logger(__name__)
 
 
-def queue_entry() -> QueueEntry:
+def queues_of(prefix: str) -> tuple[str, str]:
+    """RQ's queues for the ledger with this prefix, so that installations on one Redis take no job of one another.
+
+    The one first that workers serve first: a room that was begun is finished before another is begun, so however many
+    summaries wait, a report is on its way as soon as it is known.
+    """
+    name = prefix.removesuffix(":")
+    return f"{name}-deliveries", name
+
+
+DELIVERIES, SUMMARIES = QUEUES = queues_of(PREFIX)
+
+
+def job_tag(prefix: str) -> str:
+    """What job ids begin with: RQ keeps the jobs of all queues together, and two installations may know one room.
+
+    Nothing for the usual prefix. RQ takes few characters, and the ledger looks for the first `-` behind it.
+    """
+    if prefix == PREFIX:
+        return ""
+    return re.sub("[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}", prefix.removesuffix(":")) + "_"
+
+
+def queue_entry(prefix: str = PREFIX) -> QueueEntry:
     """How the ledger writes a job for RQ: a template from a job that RQ itself made, so it follows its version."""
+    deliveries, summaries = queues_of(prefix)
     sample = Job(id="sample", connection=Redis(), serializer=JSONSerializer)  # never connected: nothing is sent
     sample.timeout = -1  # the HTTP limits end an attempt, not a signal, which no thread but the main one would get
     sample.result_ttl = 0
@@ -42,8 +64,9 @@ def queue_entry() -> QueueEntry:
     return QueueEntry(
         queues_key=Queue.redis_queues_keys,
         job_prefix=Job.redis_job_namespace_prefix,
+        job_tag=job_tag(prefix),
         fields=tuple(str(part) for pair in constant.items() for part in pair),
-        kinds={SUMMARY: kind_of(SUMMARIES, CALLS[SUMMARY]), "*": kind_of(DELIVERIES, CALLS["*"])},
+        kinds={SUMMARY: kind_of(summaries, CALLS[SUMMARY]), "*": kind_of(deliveries, CALLS["*"])},
     )
 
 

@@ -42,5 +42,6 @@ def make_ledger(settings: Settings, connection: redis.Redis) -> Ledger:
         lease=settings.step_lease,
         retention=settings.retention,
         lanes=lanes_of(settings),
-        queue=queue_entry(),
+        queue=queue_entry(settings.redis_prefix),
+        replicas=settings.redis_replicas,
     )

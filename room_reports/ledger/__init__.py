@@ -16,7 +16,7 @@ from room_reports.ledger.rows import (
     lane_of,
     moment,
 )
-from room_reports.ledger.scripts import BUCKETS
+from room_reports.ledger.scripts import BUCKETS, SCHEMA
 from room_reports.ledger.server import Server
 from room_reports.ledger.unavailable import LedgerUnavailable
 
@@ -24,6 +24,7 @@ __all__ = [
     "BUCKETS",
     "FINAL",
     "ROOM_STATES",
+    "SCHEMA",
     "SUMMARY",
     "TWILIO",
     "Claim",

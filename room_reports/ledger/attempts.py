@@ -24,12 +24,13 @@ class JobKind:
 class QueueEntry:
     """How a job is written so that RQ finds it; what it says is known to `room_reports.dispatch` alone.
 
-    `queues_key`, `job_prefix`: RQ's keys; `fields`: the constant fields of a job hash, name and value in turn; `kinds`:
-    by the name of the step, `*` for any other step.
+    `queues_key`, `job_prefix`: RQ's keys; `job_tag`: what every job id begins with, letters, digits and `_`; `fields`:
+    the constant fields of a job hash, name and value in turn; `kinds`: by the name of the step, `*` for any other step.
     """
 
     queues_key: str
     job_prefix: str
+    job_tag: str
     fields: tuple[str, ...]
     kinds: Mapping[str, JobKind]
 

@@ -20,6 +20,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}session:ID      string  somebody who is signed in to the page
     {p}sign-ins…       string  leaky buckets of tries to sign in: one for all, one for each client
     {p}reconciled      string  when the last reconciliation began
+    {p}schema          string  the version of the ledger, where it is not 1
 """
 
 from __future__ import annotations
@@ -63,9 +64,11 @@ class Ledger:
         retention: float,
         lanes: Sequence[Lane],
         queue: QueueEntry,
+        replicas: int = 0,
     ) -> None:
         self._redis = connection
         self._prefix = prefix
+        self._replicas = replicas
         self.pages = Pages(connection, prefix=prefix)
         self.sign_ins = SignIns(connection, prefix=prefix)
         self._lists = {kind.origin: kind.list for kind in queue.kinds.values()}
@@ -91,6 +94,9 @@ class Ledger:
     ) -> Literal["opened", "known", "expired"]:
         """Opens a room and queues its summary step, atomically. A known room is left exactly as it is.
 
+        Where the ledger was made for `replicas`, returns when so many of them have the room; `LedgerUnavailable` when
+        they do not have it in time, and then it is here and may be lost.
+
         `ended` is aware UTC; `callback` is kept as it is; `expired` opens the room in its final state, because Twilio
         has deleted what there was to fetch; `traceparent`: the trace that its attempts belong to, empty for none.
         """
@@ -105,7 +111,7 @@ class Ledger:
             "expired": expired,
             "traceparent": traceparent,
         }
-        answer = self._run("open", json.dumps(room)).decode()
+        answer = self._run("open", json.dumps(room), replicas=self._replicas).decode()
         return cast(Literal["opened", "known", "expired"], answer)
 
     # Running
@@ -413,7 +419,9 @@ class Ledger:
                 save = self._redis.config_get("save").get("save")
             except redis.ResponseError:
                 save = None  # managed servers do not let their settings be read
-        return server_from(info, save=save, latency=sorted(times)[len(times) // 2], skew=skew)
+            schema = int(self._redis.get(f"{self._prefix}schema") or 1)
+        latency = sorted(times)[len(times) // 2]
+        return server_from(info, save=save, latency=latency, skew=skew, replicas_wanted=self._replicas, schema=schema)
 
     def _rooms(self, sids: list[str], *, attempts: bool) -> list[Room]:
         """Rows of these rooms, in the order given; a row that has expired is left out."""
@@ -449,9 +457,9 @@ class Ledger:
         """Pauses between probes of a step's lane, also of a destination that is configured no more."""
         return self._waits.get(lane_of(step), (60.0,))
 
-    def _run(self, script: str, *args: str | int) -> Any:
+    def _run(self, script: str, *args: str | int, replicas: int = 0) -> Any:
         with guarded():
-            return self._scripts.run(script, *args)
+            return self._scripts.run(script, *args, replicas=replicas)
 
 
 def row_of_following(claim: Claim, outcome: Outcome, *, step: str, since: str, series: int) -> dict[str, str]:

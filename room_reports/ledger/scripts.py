@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,12 @@ from room_reports.ledger.attempts import QueueEntry
 from room_reports.ledger.rows import Lane
 
 SCHEMA = 1
-"""Version of the rows. A worker of another version must be able to read them: fields are added, never changed."""
+"""Version of the ledger. Versions of this service that run side by side must be able to read one another's rows, so
+fields and keys are added, never changed, and this stays as it is. A change that an older version would misread raises
+it: the first script of the newer version notes the number in the ledger, and from then on older ones are refused."""
+
+REPLICATION = 400
+"""Milliseconds to wait for replicas. They take about one, and Twilio is to hear within two seconds if they do not."""
 
 ATTEMPTS_KEPT = 100
 FAILURES_THAT_HOLD = 5
@@ -73,6 +78,7 @@ class Scripts:
                 "queues": queue.queues_key,
                 "lists": queue.lists,
                 "job": queue.job_prefix,
+                "tag": queue.job_tag,
                 "fields": queue.fields,
                 "kinds": {step: vars(kind) for step, kind in queue.kinds.items()},
             },
@@ -81,16 +87,30 @@ class Scripts:
             script: json.dumps({name: whole[name] for name in names}) for script, names in NEEDS.items()
         }
 
-    def run(self, script: str, *args: str | int) -> Any:
-        """What the script answers. Raises redis-py's errors."""
+    def run(self, script: str, *args: str | int, replicas: int = 0) -> Any:
+        """What the script answers, once so many replicas have what it wrote. Raises redis-py's errors."""
         source, digest = source_of(script)
         # RQ keeps times as text in this form; the scripts take their own time from Redis.
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        client, configuration = self._client(), self._configurations[script]
+        arguments = (self._configurations[script], stamp, *args)
         try:
-            return client.evalsha(digest, 0, configuration, stamp, *args)
+            return self._call(lambda client: client.evalsha(digest, 0, *arguments), replicas=replicas)
         except exceptions.NoScriptError:
-            return client.eval(source, 0, configuration, stamp, *args)
+            return self._call(lambda client: client.eval(source, 0, *arguments), replicas=replicas)
+
+    def _call(self, call: Callable[[redis.Redis], Any], *, replicas: int) -> Any:
+        if not replicas:
+            return call(self._client())
+        # Both on one connection, and both again when it breaks: replicas are waited for up to what was written on it.
+        with redis.Redis(connection_pool=self._pool).pipeline(transaction=False) as pipeline:
+            call(pipeline)
+            pipeline.wait(replicas, REPLICATION)
+            answer, reached = pipeline.execute()
+        if reached < replicas:
+            # They may follow another primary by now: no connection to this one is used again.
+            self._pool.disconnect(inuse_connections=False)
+            raise exceptions.ReadOnlyError(f"NOREPLICAS {reached} of {replicas} replicas have it")
+        return answer
 
     def _client(self) -> redis.Redis:
         """This thread's own; a process that was forked makes new ones, for a connection cannot be shared."""

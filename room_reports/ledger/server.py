@@ -13,7 +13,8 @@ class Server:
 
     `version`: of the Redis it is or is compatible with; `append_only`: it keeps an AOF; `snapshots`: it saves RDB files
     by itself, None when it does not let us ask; `persists`: whether its last write to disk worked; `memory_limit`: in
-    bytes, 0 for none; `latency`: median round trip, seconds; `skew`: how far its clock is ahead of ours, seconds.
+    bytes, 0 for none; `latency`: median round trip, seconds; `skew`: how far its clock is ahead of ours, seconds;
+    `replicas`: how many follow it, and how many of them are waited for; `schema`: the version of the ledger on it.
     """
 
     version: tuple[int, ...]
@@ -28,9 +29,14 @@ class Server:
     memory_limit: int
     latency: float
     skew: float
+    replicas: int
+    replicas_wanted: int
+    schema: int
 
 
-def server_from(info: Mapping[str, Any], *, save: str | None, latency: float, skew: float) -> Server:
+def server_from(
+    info: Mapping[str, Any], *, save: str | None, latency: float, skew: float, replicas_wanted: int, schema: int
+) -> Server:
     """The answer to INFO and the setting `save` (None when it may not be asked for), to a `Server`."""
     return Server(
         version=tuple(int(part) for part in str(info.get("redis_version", "0")).split(".") if part.isdigit()),
@@ -45,6 +51,9 @@ def server_from(info: Mapping[str, Any], *, save: str | None, latency: float, sk
         memory_limit=int(info.get("maxmemory", 0)),
         latency=latency,
         skew=skew,
+        replicas=int(info.get("connected_slaves", 0)),
+        replicas_wanted=replicas_wanted,
+        schema=schema,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from room_reports import checks
-from room_reports.ledger import Ledger, Server
+from room_reports.ledger import SCHEMA, Ledger, Server
 from room_reports.ledger.rows import Lane
 from room_reports.ledger.server import server_from
 
@@ -28,6 +28,9 @@ GOOD = Server(
     memory_limit=100_000_000,
     latency=0.0005,
     skew=0.1,
+    replicas=0,
+    replicas_wanted=0,
+    schema=1,
 )
 
 
@@ -43,6 +46,10 @@ def test_good_server_has_nothing_to_do() -> None:
         ({"version": (6, 2, 0)}, "redis version", "ok"),
         ({"is_cluster": True}, "redis mode", "fail"),
         ({"is_replica": True}, "redis mode", "fail"),
+        ({"schema": SCHEMA + 1}, "redis schema", "fail"),
+        ({"replicas": 1}, "redis replicas", "warn"),
+        ({"replicas": 1, "replicas_wanted": 1}, "redis replicas", "ok"),
+        ({"replicas": 1, "replicas_wanted": 2}, "redis replicas", "fail"),
         ({"persists": False}, "redis persistence", "warn"),
         ({"append_only": False}, "redis persistence", "warn"),
         ({"append_only": False, "snapshots": None}, "redis persistence", "warn"),
@@ -67,7 +74,7 @@ def test_clock_says_which_way_it_is_wrong() -> None:
 
 
 def test_answer_of_an_unknown_server_is_read_all_the_same() -> None:
-    server = server_from({}, save=None, latency=0.001, skew=0)
+    server = server_from({}, save=None, latency=0.001, skew=0, replicas_wanted=0, schema=1)
     assert (server.version, server.name, server.eviction) == ((0,), "Redis of unknown version", "unknown")
     assert {check.name for check in checks.server_checks(server) if check.level == "fail"} == {"redis version"}
 

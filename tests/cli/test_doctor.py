@@ -113,7 +113,7 @@ class TestRedis:
     def test_startup_asks_redis_and_twilio_and_nobody_else(self, run: Run, sandbox: Sandbox) -> None:
         result = run("doctor", "--startup", "--json")
         assert result.exit_code == 0
-        redis_checks = {f"redis {name}" for name in ("version", "mode", "persistence", "eviction")}
+        redis_checks = {f"redis {name}" for name in ("version", "mode", "schema", "persistence", "eviction")}
         assert set(levels(result)) == {"settings", "redis", "twilio"} | redis_checks
         assert len(sandbox.twilio.history()) == 1
         assert sandbox.slack.history() == sandbox.receiver.history() == []

@@ -136,9 +136,10 @@ class Watched:
     def _follows(self, server: RedisServer) -> bool:
         with server.client() as client:
             try:
-                return cast(list[object], client.role())[0] == b"slave"
+                role = cast(list[bytes], client.role())
             except redis.RedisError:
                 return False  # who is demoted loses its clients
+        return role[0] == b"slave"
 
     def _followers(self, primary: redis.Redis) -> int:
         info = cast(dict[str, object], primary.info("replication"))

@@ -14,7 +14,7 @@ local function step_of(lane) return lane == 'twilio' and 'summary' or lane end
 local function queued_since(list)
   local head = redis.call('LINDEX', list, 0)
   if not head then return math.huge end
-  local sid, step, attempt = string.match(head, '^(%w+)%-(.+)%-(%d+)$')
+  local sid, step, attempt = string.match(head, '(%w+)%-(.+)%-(%d+)$')
   local found = sid and redis.call('HMGET', row_key(sid), step .. '.queued', step .. '.attempt') or {}
   return found[2] == attempt and tonumber(found[1] or '') or -math.huge
 end

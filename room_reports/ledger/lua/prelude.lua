@@ -9,6 +9,11 @@ local stamp = ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 
+-- What a newer version has written may mean what this one does not know: see `SCHEMA`.
+local schema = tonumber(redis.call('GET', cfg.prefix .. 'schema') or 1)
+if schema > SCHEMA then return redis.error_reply('NEWERSCHEMA ' .. schema) end
+if schema < SCHEMA then redis.call('SET', cfg.prefix .. 'schema', SCHEMA) end
+
 local FINAL = {complete = true, partial = true, expired = true, delivered = true, dead = true}
 
 local function row_key(sid) return cfg.prefix .. 'room:' .. sid end
@@ -67,11 +72,11 @@ local function kind_of(step) return cfg.queue.kinds[step] or cfg.queue.kinds['*'
 -- Makes attempt number `attempt` the step's current one, so that every earlier one is fenced off; due one lease from now.
 local function queue_attempt(fields, sid, step, attempt)
   local kind, queue = kind_of(step), cfg.queue
-  local id = sid .. '-' .. step .. '-' .. attempt
+  local id = queue.tag .. sid .. '-' .. step .. '-' .. attempt
   local data = '["' .. kind.call .. '", null, ["' .. sid .. '", "' .. step .. '", ' .. attempt .. '], {}]'
   add(fields, step .. '.state', 'queued', step .. '.attempt', attempt, step .. '.queued', precise(now))
   set_due(sid, step, now + cfg.lease)
-  if attempt > 1 then redis.call('DEL', queue.job .. sid .. '-' .. step .. '-' .. (attempt - 1)) end
+  if attempt > 1 then redis.call('DEL', queue.job .. queue.tag .. sid .. '-' .. step .. '-' .. (attempt - 1)) end
   redis.call('HSET', queue.job .. id, 'data', data, 'origin', kind.origin, 'created_at', stamp, 'enqueued_at', stamp,
     'description', id, unpack(queue.fields))
   redis.call('RPUSH', kind.list, id)
