@@ -6,43 +6,16 @@ everything. Nothing of it is shown to anybody who is not signed in.
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, Response, request
+from flask import Flask
 
 from config.settings import Settings
 from room_reports.ledger import Ledger
-from room_reports.web.ops import views
-from room_reports.web.ops.desk import Desk
-from room_reports.web.ops.sessions import KnownBrowsers, Sessions, session_key
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 def install(app: Flask, settings: Settings, ledger: Ledger) -> None:
     """Adds the page to the application, if there is a password for it."""
-    if settings.ops_password is None:
-        return
-    key = session_key(settings)
-    app.secret_key = key
-    sessions = Sessions(public_base_url=settings.public_base_url)
-    app.session_interface = sessions
-    blueprint = Blueprint("ops", __name__, template_folder="templates", static_folder="static", static_url_path="/ops")
-    blueprint.after_request(guard)
-    views.add_to(blueprint, Desk.of(settings, ledger, KnownBrowsers(key, sessions)))
-    app.register_blueprint(blueprint)
+    if settings.ops_password is not None:
+        # Here, for a web process without the page does without all that it needs.
+        from room_reports.web.ops.blueprint import add_to
 
-
-def guard(response: Response) -> Response:
-    """What a browser may do with an answer: show it, and nothing else."""
-    response.headers.update(HEADERS)
-    if request.endpoint != "ops.static":
-        response.headers["Cache-Control"] = "no-store"
-    return response
+        add_to(app, settings, ledger)
