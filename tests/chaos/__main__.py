@@ -18,6 +18,7 @@ from tests.chaos.history import Record
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.plan import Blow, Hit, blows
 from tests.chaos.record import pages_of, record_of
+from tests.chaos.scrapes import Scraper
 from tests.chaos.stage import Stage
 from tests.support.servers import ENGINES
 
@@ -81,7 +82,8 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Record, float]:
             webs=options.webs,
             workers=options.workers,
         )
-        with ThreadPoolExecutor(1 + len(planned)) as pool:
+        scraper = Scraper(stage.hosts)
+        with scraper, ThreadPoolExecutor(1 + len(planned)) as pool:
             sending = pool.submit(send_all, stage, rooms=options.rooms, rate=options.rate, seed=options.seed)
             start = time.monotonic()
             falling = [pool.submit(fall, stage, blow, start) for blow in planned]
@@ -89,9 +91,10 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Record, float]:
             sent = sending.result()
         stage.clear_up()
         drain(stage, patience=60 + options.rooms / 50)
+        scraper.last()
         pages = list(pages_of(stage.callback_url(0)))
         hits += [Hit(Blow("worker terminated", -1, 0, 0), time.time(), time.time(), note) for note in stage.stop()]
-        return record_of(stage, sent=sent, hits=hits, pages=pages), time.monotonic() - started
+        return record_of(stage, sent=sent, hits=hits, pages=pages, scrapes=scraper.found), time.monotonic() - started
 
 
 def make_unreliable(stage: Stage, *, seed: int) -> None:
@@ -150,6 +153,7 @@ def summarise(options: argparse.Namespace, record: Record, verdict: Verdict, too
         "duplicates": f"{verdict.outside} outside the send window, {verdict.inside} inside, "
         f"{verdict.unheard} whose first answer was lost on the way",
         "recovery of a killed worker's steps": verdict.recovery,
+        "metrics": str(verdict.sums),
         "broken promises": len(verdict.problems),
     }
     for name, value in rows.items():

@@ -11,6 +11,7 @@ from room_reports.ledger import Room
 from sandbox.client import SentCallback
 from sandbox.history import Exchange
 from tests.chaos.plan import Hit
+from tests.chaos.scrapes import Scrape
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Record:
     left: tuple[str, ...]
     leaks: tuple[str, ...]
     failures: tuple[str, ...]
+    scrapes: tuple[Scrape, ...]
 
     @cached_property
     def arrivals(self) -> dict[str, dict[str, list[Exchange]]]:

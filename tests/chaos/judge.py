@@ -1,6 +1,7 @@
 """The judgement over a run: pure, on plain values, so that it can itself be tested.
 
 Promised: every callback answered 2xx has one final state in the ledger and at least one delivery at each destination.
+The metrics add up to the rows (`sums`).
 A report may arrive twice only when its sender never heard that it had arrived: because the answer was lost, or because
 the worker or Redis died between the send and its record.
 """
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from room_reports.ledger import FINAL
 from tests.chaos.history import Record, is_success
 from tests.chaos.plan import Hit
+from tests.chaos.sums import Sums, compare
 from tests.chaos.variables import VARIABLES
 
 BEFORE, AFTER = 0.5, 2.5
@@ -53,6 +55,7 @@ class Verdict:
     inside: int
     outside: int
     recovered: tuple[float, ...]
+    sums: Sums
 
     @property
     def recovery(self) -> str:
@@ -69,6 +72,7 @@ def judge(record: Record) -> Verdict:
     honest = {callback.room_sid for callback in record.sent if callback.kind != "forged"}
     missing = {sid: list(what_is_missing(record, sid)) for sid in sorted(promised)}
     again = list(repeats(record))
+    sums = compare(record)
     causes = Counter(cause for cause, _ in again)
     problems = [
         *(problem for found in missing.values() for problem in found),
@@ -81,6 +85,7 @@ def judge(record: Record) -> Verdict:
         *(f"left behind: {thing}" for thing in record.left),
         *(f"{hit.blow.kind}: {hit.note}" for hit in record.hits if hit.note and not overlaps_redis(record, hit)),
         *record.failures,
+        *sums.problems,
     ]
     return Verdict(
         problems=tuple(problems),
@@ -92,6 +97,7 @@ def judge(record: Record) -> Verdict:
         inside=causes["inside"],
         outside=causes["outside"],
         recovered=tuple(recovery_times(record)),
+        sums=sums,
     )
 
 

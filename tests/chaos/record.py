@@ -18,13 +18,22 @@ from room_reports.ledger import ROOM_STATES
 from sandbox.client import SentCallback
 from tests.chaos.history import Record
 from tests.chaos.plan import Hit
+from tests.chaos.scrapes import Scrape
 from tests.chaos.stage import Stage
+from tests.chaos.variables import METRICS_TOKEN
 
 PAGES = ("/", "/healthz", "/readyz", "/metrics", "/rooms")
 ALWAYS_THERE = ("room:", "attempts:", "rooms:", "chore:", "lanes", "ping", "reconciled", "counts", "days", "workers")
 
 
-def record_of(stage: Stage, *, sent: Iterable[SentCallback], hits: Iterable[Hit], pages: Iterable[bytes]) -> Record:
+def record_of(
+    stage: Stage,
+    *,
+    sent: Iterable[SentCallback],
+    hits: Iterable[Hit],
+    pages: Iterable[bytes],
+    scrapes: Iterable[Scrape],
+) -> Record:
     """Reads everything. The service has been stopped."""
     with stage.client() as client:
         ledger = stage.ledger()
@@ -45,6 +54,7 @@ def record_of(stage: Stage, *, sent: Iterable[SentCallback], hits: Iterable[Hit]
             left=tuple(left_over(client, prefix=prefix)),
             leaks=tuple(leaks(stage, client, pages=pages)),
             failures=tuple(failures(stage.folder)),
+            scrapes=tuple(scrapes),
         )
 
 
@@ -128,6 +138,6 @@ def pages_of(url: str) -> Iterator[bytes]:
     host = url.removeprefix("http://").partition("/")[0]
     for page in PAGES:
         connection = http.client.HTTPConnection(host, timeout=10)
-        connection.request("GET", page)
+        connection.request("GET", page, headers={"Authorization": f"Bearer {METRICS_TOKEN}"})
         yield connection.getresponse().read()
         connection.close()

@@ -75,6 +75,10 @@ class Stage:
         """Where Twilio calls: one of the webs."""
         return self._web[number % self.webs].url + CALLBACK_PATH
 
+    def hosts(self) -> list[str]:
+        """Where the webs listen."""
+        return [web.url.removeprefix("http://") for web in self._web]
+
     def client(self) -> redis.Redis:
         """A connection for looking."""
         return self.server.client()

@@ -15,6 +15,8 @@ from sandbox.history import Exchange
 from tests.chaos.history import Record
 from tests.chaos.judge import judge
 from tests.chaos.plan import DECK, Blow, Hit, Kind, blows
+from tests.chaos.scrapes import Scrape
+from tests.chaos.sums import compare
 
 SID = "RM" + "a" * 32
 STRANGER = "RM" + "b" * 32
@@ -57,8 +59,25 @@ def record(**changes: Any) -> Record:
         left=(),
         leaks=(),
         failures=(),
+        scrapes=(Scrape(T, TOLD),),
     )
     return replace(kept, **changes)
+
+
+TOLD = {
+    ("rooms", "delivered"): 1.0,
+    ("rooms_opened_total", "callback"): 1.0,
+    ("summary_seconds_count",): 1.0,
+    ("delivery_seconds_count", "slack"): 1.0,
+    ("delivery_seconds_count", "webhook"): 1.0,
+    ("callbacks_total", "opened"): 1.0,
+    ("callbacks_total", "known"): 1.0,
+    ("callbacks_total", "expired"): 0.0,
+    ("callbacks_total", "signature"): 1.0,
+    ("holds_total", "slack", "held"): 1.0,
+    ("holds_total", "slack", "resumed"): 1.0,
+    ("held", "slack"): 0.0,
+}
 
 
 def test_kept_promises_pass() -> None:
@@ -74,6 +93,7 @@ def test_a_callback_without_2xx_promised_nothing() -> None:
         rooms={},
         states={},
         deliveries={"slack": (), "webhook": ()},
+        scrapes=(Scrape(T, dict.fromkeys(TOLD, 0.0)),),
     )
     verdict = judge(unanswered)
     assert (verdict.problems, verdict.promised, verdict.not_promised) == ((), 0, 1)
@@ -171,7 +191,8 @@ def test_an_attempt_that_timed_out_excuses_one_repeat_and_no_more() -> None:
 def test_a_death_during_its_lease_explains_a_lost_attempt() -> None:
     attempt = {"step": "slack", "attempt": 1, "at": T + 40, "due": T, "outcome": "lost"}
     killed = hit("worker killed", T - 4, T - 3)
-    assert judge(record(rooms={SID: row(attempts=(attempt,))}, hits=(killed,))).problems == ()
+    counted = told(delivery_attempts_total__slack__lost__none=1)
+    assert judge(record(rooms={SID: row(attempts=(attempt,))}, hits=(killed,), scrapes=counted)).problems == ()
 
 
 def test_recovery_is_measured_from_the_death_to_the_next_sign() -> None:
@@ -189,3 +210,56 @@ def test_the_seed_decides_what_falls() -> None:
     assert plan != blows(seed=2, seconds=200, every=1, webs=2, workers=3)
     assert {blow.kind for blow in plan} == set(DECK)
     assert all(earlier.at <= later.at for earlier, later in pairwise(plan))
+
+
+def told(**changes: float) -> tuple[Scrape, ...]:
+    """Scrapes of which the last says something else; a name's parts are joined by two underscores."""
+    changed = {tuple(name.split("__")): value for name, value in changes.items()}
+    return (Scrape(T, TOLD), Scrape(T + 1, {**TOLD, **changed}))
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"rooms__delivered": 2}, "rooms delivered: told 2, rows 1"),
+        ({"rooms__dead": 1}, "rooms dead: told 1, rows 0"),
+        ({"summary_attempts_total__waiting__not_ready": 1}, "told 1, rows 0"),
+        ({"delivery_seconds_count__slack": 2}, "told 2, rows 1"),
+        ({"callbacks_total__opened": 2}, "opened 2 rooms, there are 1 rows"),
+        ({"callbacks_total__known": 0}, "2 callbacks were answered 2xx, 1 are told"),
+        ({"callbacks_total__signature": 0}, "1 refused for certain, 0 told"),
+        ({"callbacks_total__signature": 2}, "1 forged callbacks"),
+        ({"holds_total__slack__held": 2}, "slack: held 2 times"),
+        ({"holds_total__slack__resumed": 0.5}, "fell from 1 to 0.5"),
+    ],
+)
+def test_a_metric_that_does_not_add_up_is_seen(changes: dict[str, float], problem: str) -> None:
+    problems = judge(record(scrapes=told(**changes))).problems
+    assert any(problem in found for found in problems), problems
+
+
+def test_attempts_are_compared_with_their_records() -> None:
+    attempts = (
+        {"step": "slack", "at": T, "outcome": "waiting", "reason": "timeout", "took": 0.1},
+        {"step": "slack", "at": T, "outcome": "delivered", "took": 0.1},
+    )
+    kept = record(
+        rooms={SID: row(attempts=attempts)},
+        scrapes=told(
+            delivery_attempts_total__slack__waiting__timeout=1, delivery_attempts_total__slack__delivered__none=1
+        ),
+    )
+    assert compare(kept).problems == ()
+    assert len(compare(replace(kept, scrapes=told())).problems) == 2
+
+
+def test_a_killed_web_process_may_take_its_last_counts_along() -> None:
+    silent = told(callbacks_total__signature=0)[1:]
+    assert compare(record(scrapes=silent)).problems
+    assert compare(record(scrapes=silent, hits=(hit("web killed", T + 1, T + 2),))).problems == ()
+    assert compare(record(scrapes=silent, hits=(hit("web killed", T + 60, T + 61),))).problems
+
+
+def test_a_run_needs_its_last_scrape() -> None:
+    assert compare(record(scrapes=())).problems
+    assert compare(record(scrapes=(Scrape(T, TOLD), Scrape(T + 1, None)))).problems

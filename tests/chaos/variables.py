@@ -5,7 +5,10 @@ from __future__ import annotations
 PUBLIC_URL = "http://reports.example.com"
 CALLBACK_PATH = "/twilio/rooms"
 
+METRICS_TOKEN = "chaos-token-of-the-scrapes"
+
 VARIABLES = {
+    "METRICS_TOKEN": METRICS_TOKEN,
     "PUBLIC_BASE_URL": PUBLIC_URL,
     "WEB_CONCURRENCY": "2",
     "WORKER_THREADS": "16",
