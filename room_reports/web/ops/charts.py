@@ -18,6 +18,7 @@ HEIGHT = 160
 ABOVE, BELOW, LEFT = 16, 22, 34
 ROW = 26
 LABELS = 150
+HALF_A_LABEL = 18
 SHORTEST = 2
 """The height of a bar that stands for something, however little."""
 
@@ -46,7 +47,8 @@ def upright(bars: Sequence[Bar], *, title: str, every: int = 1) -> Markup:
         x, tall = LEFT + number * step, _length(bar.value / top * height)
         drawn.append(_rect(bar, x + step * 0.1, bottom - tall, step * 0.8, tall))
         if bar.label and number % every == 0:
-            drawn.append(_text(x + step / 2, HEIGHT - 7, bar.label, "middle"))
+            middle = min(x + step / 2, WIDTH - HALF_A_LABEL)
+            drawn.append(_text(middle, HEIGHT - 7, bar.label, "middle"))
     return _picture(drawn, HEIGHT, title)
 
 

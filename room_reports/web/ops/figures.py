@@ -125,11 +125,11 @@ def summary_times(times: Durations) -> Figure:
         for place, limit in enumerate(limits)
     ]
     title = "From the end of a room to its summary"
-    usual = ", ".join(f"{share:.0%} within {_up_to(times.within(share))}" for share in (0.5, 0.95))
+    usual = ", ".join(f"{share:.0%} {_within(times.within(share), limits)}" for share in (0.5, 0.95))
     return Figure(
         "summaries",
         title,
-        f"{wording.count(times.count, 'summary').replace('summarys', 'summaries')}; {usual}" if times.count else "",
+        f"{wording.count(times.count, 'room')}: {usual}",
         upright(bars, title=title),
         ("Took", "Rooms"),
         [(_range(limits, place), f"{times.buckets[limit]:,}") for place, limit in enumerate(limits)],
@@ -139,6 +139,10 @@ def summary_times(times: Durations) -> Figure:
 
 def _up_to(limit: float) -> str:
     return "more" if limit == float("inf") else span(limit).replace("days", "d").replace(" min", "m").replace(" ", "")
+
+
+def _within(limit: float, limits: Sequence[float]) -> str:
+    return f"within {span(limit)}" if limit != float("inf") else _range(limits, len(limits) - 1)
 
 
 def _range(limits: Sequence[float], place: int) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from room_reports.ledger import TWILIO, Hold
+from room_reports.verdicts import RULES
+from room_reports.waiting import Waiting
 from room_reports.words import clean, distance
 
 LONGEST_NAME = 80
@@ -21,6 +24,9 @@ STATES = {
 
 MARKS = {"open": "◌", "delivered": "✓", "partial": "◐", "expired": "⊘", "dead": "✕"}
 """A sign for each state, for those who see no colours."""
+
+
+SEVERITIES = {rule.code: rule.severity for rule in RULES}
 
 
 def name_of(room_name: str) -> str:
@@ -56,6 +62,16 @@ def machine_time(at: datetime) -> str:
 def ago(at: datetime, now: datetime) -> str:
     """How far away it is."""
     return distance(at, now)
+
+
+def waits_for(waiting: Waiting) -> str:
+    """What a step waits for; the page has a button where the terminal has a command."""
+    return waiting.text.partition("; flask")[0]
+
+
+def odd(verdicts: Sequence[str]) -> list[str]:
+    """Those of a room's verdicts that somebody should notice, in words."""
+    return [code.replace("_", " ") for code in verdicts if SEVERITIES.get(code) != "info"]
 
 
 def what_is_held(hold: Hold) -> str:
