@@ -17,7 +17,7 @@ import redis
 from config.settings import load
 from room_reports import jobs
 from room_reports.dispatch import queue_entry
-from room_reports.ledger import Room
+from room_reports.ledger import Day, Room
 from room_reports.service import make_service, make_transport
 from sandbox import answers
 from sandbox.answers import Answer
@@ -123,6 +123,33 @@ class TestSummary:
         assert room.state == "delivered"
         assert len(sandbox.slack.accepted()) == len(sandbox.receiver.accepted()) == 1
         assert room.asked == 1
+
+    def test_what_the_report_says_of_a_room_is_known_before_it_is_delivered(
+        self, driver: Driver, sandbox: Sandbox
+    ) -> None:
+        sandbox.twilio.add_room(
+            SID, recording_enabled=True, total_recording_duration_sec=0, total_participant_duration_sec=125
+        )
+        sandbox.slack.always(answers.status(503))
+        sandbox.receiver.always(answers.status(503))
+        driver.open()
+        driver.run_queued()
+        assert driver.room().state == "open"
+        assert "nothing_recorded" in driver.room().verdicts
+        sandbox.slack.normal()
+        sandbox.receiver.normal()
+        driver.finish()
+        [report] = sandbox.receiver.reports(SID)
+        assert [verdict["code"] for verdict in report["data"]["verdicts"]] == list(driver.room().verdicts)
+        assert list(driver.ledger.days().values()) == [Day(rooms=1, participant_seconds=125, recorded_seconds=0)]
+
+    def test_a_room_without_a_summary_counts_for_its_day(self, environment: dict[str, str], sandbox: Sandbox) -> None:
+        driver = driver_with(environment, SUMMARY_DEADLINE="0.2")
+        sandbox.twilio.script(answers.status(503).forever(), key=SID)
+        driver.open()
+        assert driver.finish().state == "partial"
+        assert driver.room().verdicts != ()
+        assert list(driver.ledger.days().values()) == [Day(rooms=1, participant_seconds=0, recorded_seconds=0)]
 
     def test_c51_404_is_waited_for(self, driver: Driver, sandbox: Sandbox) -> None:
         sandbox.twilio.script(answers.not_found().repeated(3), key=SID)
