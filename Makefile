@@ -11,10 +11,10 @@ BIN := .venv/bin
 TOOLS := .venv/tools/bin
 
 # A word for each target that is no file; a file of that name would hide it.
-.PHONY: help demo test run lint format bench chaos lock licences audit clean runtime dev tools
+.PHONY: help demo test verify-deploy run lint format bench chaos lock licences audit clean runtime dev tools
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: runtime ## rooms end at a fake Twilio; see their reports arrive in a fake Slack and at a webhook (a quarter of a minute)
 	@$(BIN)/python -m local.demo
@@ -36,6 +36,9 @@ format: dev ## put the code into shape
 
 bench: dev ## how fast it is, beside what one would write otherwise: about five minutes
 	@$(BIN)/python -m bench
+
+verify-deploy: dev ## slow proofs of Dockerfile, compose, Kubernetes, Heroku, systemd; as root on Debian also in containers
+	@local/verify-deploy.sh $(TESTS)
 
 chaos: dev ## kill everything at random and count what is lost; ROOMS=10000 SEED=7 OLD=v0.1 for a worker of that commit
 	@$(BIN)/python -m tests.chaos $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD))
