@@ -51,6 +51,7 @@ from config.fields import (
     upper,
     wrong,
 )
+from config.thresholds import Thresholds, VerdictThresholds
 
 SHORTEST_RETENTION = TWILIO_KEEPS + DAY
 LEASE_MARGIN = 2.0
@@ -202,6 +203,11 @@ class Settings(BaseModel):
     console_url: str = Field(
         default="https://console.twilio.com/us1/monitor/insights/video/video-rooms/{room_sid}/participants/",
         description="The link to a room in Twilio's Console; a setting, because Twilio moves its pages.",
+    )
+    verdict_thresholds: VerdictThresholds = Field(
+        default=Thresholds(),
+        description="From how much on something is worth a verdict: `name=value` separated by commas, e.g. "
+        "`many_rejoins=10,at_capacity_share=0.9`. Names, meaning and defaults: [verdicts](verdicts.md).",
     )
 
     http_connect_timeout: Seconds = Field(
@@ -616,9 +622,18 @@ def _problem(detail: ErrorDetails) -> str:
         return detail["msg"]
     if detail["type"] == "missing":
         return f"{_variable(detail)}: not set, and there is no default"
-    place = f" (entry {detail['loc'][1] + 1})" if len(detail["loc"]) > 1 and isinstance(detail["loc"][1], int) else ""
     message = detail["msg"]
-    return f"{_variable(detail)}{place}: {message[0].lower()}{message[1:]}"
+    return f"{_variable(detail)}{_place_in(detail)}: {message[0].lower()}{message[1:]}"
+
+
+def _place_in(detail: ErrorDetails) -> str:
+    """Which part of a setting with several."""
+    if len(detail["loc"]) < 2:
+        return ""
+    part = detail["loc"][1]
+    if isinstance(part, int):
+        return f" (entry {part + 1})"
+    return f" ({part})" if part in Thresholds.model_fields else ""
 
 
 def _variable(detail: ErrorDetails) -> str:

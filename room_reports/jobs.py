@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from config.thresholds import Thresholds
 from room_reports import faults
 from room_reports.callbacks import StatusCallback
 from room_reports.destinations import Delivery, Destination, Notice
@@ -62,6 +63,7 @@ class Service:
     summary_patience: Patience
     delivery_patience: Patience
     console_url: str
+    thresholds: Thresholds
 
 
 _service: Service | None = None
@@ -221,6 +223,7 @@ def report_of(service: Service, claim: Claim, row: Mapping[str, str]) -> RoomRep
         ),
         reported_at=claim.now,
         console_url=service.console_url,
+        thresholds=service.thresholds,
     )
 
 

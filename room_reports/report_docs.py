@@ -1,4 +1,4 @@
-"""Writes what is documented about reports from the code: `python -m room_reports.report_docs` makes both files anew."""
+"""Writes what is documented about reports from the code: `python -m room_reports.report_docs` makes the files anew."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from config.thresholds import Thresholds
 from room_reports.reports import LARGEST, RoomReport
 from room_reports.verdicts import RULES
 
@@ -25,10 +26,20 @@ def schema() -> str:
 
 
 def guide() -> str:
-    """`docs/report.md`: every field and every verdict in a table."""
-    fields = "\n".join(_rows(RoomReport, ""))
-    verdicts = "\n".join(f"| `{rule.code}` | {rule.severity} | {rule.meaning} |" for rule in RULES)
-    return f"{_HEADING}{fields}\n{_VERDICTS}{verdicts}\n"
+    """`docs/report.md`: every field in a table."""
+    return _HEADING + "\n".join(_rows(RoomReport, "")) + "\n"
+
+
+def verdicts() -> str:
+    """`docs/verdicts.md`: every rule, and every threshold."""
+    rules = (
+        f"| `{rule.code}` | {rule.severity} | {rule.meaning} | {', '.join(f'`{name}`' for name in rule.thresholds)} |"
+        for rule in RULES
+    )
+    thresholds = (
+        f"| `{name}` | {field.default:.10g} | {field.description} |" for name, field in Thresholds.model_fields.items()
+    )
+    return _RULES + "\n".join(rules) + "\n" + _THRESHOLDS + "\n".join(thresholds) + "\n"
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -64,7 +75,8 @@ _HEADING = f"""\
 
 What is posted to `REPORT_WEBHOOK_URL` when a room has ended: JSON of at most {LARGEST // 1000} kB, signed as
 [Standard Webhooks](https://www.standardwebhooks.com) has it, checkable with [the JSON Schema](report.schema.json).
-Times are ISO 8601 in UTC. Fields may be added; ignore those you do not know.
+Times are ISO 8601 in UTC. Fields may be added; ignore those you do not know. The verdicts have
+[a page of their own](verdicts.md).
 
 Drop repeats by the header `webhook-id`, which is the same for every attempt of one delivery: when your answer does not
 reach us, the report comes again. Answer any 2xx when you have it. 401, 403 or 404 holds your reports, and one is tried
@@ -78,12 +90,24 @@ held), `reason`, `detail` and `heals` (whether it goes on by itself).
 |---|---|---|
 """
 
-_VERDICTS = """
-## Verdicts
+_RULES = """\
+# Verdicts
 
-A rule whose figures are missing says nothing. Slack shows notices and warnings.
+What a report says an operator should notice. A verdict is right or absent: a rule whose figures are missing says
+nothing, and none takes a nought from a summary that Twilio had not completed. `info` is for the record, `notice` is
+worth a look, `warning` means that something is likely wrong; Slack shows notices and warnings.
 
-| code | severity | when |
+| code | severity | when | thresholds |
+|---|---|---|---|
+"""
+
+_THRESHOLDS = """
+## Thresholds
+
+`VERDICT_THRESHOLDS=many_rejoins=10,at_capacity_share=0.9` changes these two and leaves the others. A very large one
+silences its rule; a rule with two speaks when both are reached.
+
+| name | default | what counts |
 |---|---|---|
 """
 
@@ -91,3 +115,4 @@ A rule whose figures are missing says nothing. Slack shows notices and warnings.
 if __name__ == "__main__":
     (DOCS / "report.schema.json").write_text(schema(), encoding="utf-8")
     (DOCS / "report.md").write_text(guide(), encoding="utf-8")
+    (DOCS / "verdicts.md").write_text(verdicts(), encoding="utf-8")

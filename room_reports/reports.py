@@ -5,17 +5,19 @@ Pure. Building a report never fails for what Twilio sent: what cannot be read st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field, SkipValidation
 
+from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
 from room_reports.summaries import FIELDS, Reading, RoomSummary, clean_text, forwardable, read_summary
 from room_reports.trimming import Limits, Trimmer
-from room_reports.verdicts import Facts, Verdict, judge, people
+from room_reports.troubles import find_troubles
+from room_reports.verdicts import USUAL_THRESHOLDS, Facts, Verdict, judge, people
 
 SCHEMA_VERSION = 1
 
@@ -174,17 +176,32 @@ def build_report(
     provenance: Provenance,
     reported_at: datetime,
     console_url: str,
+    participants: Iterable[Mapping[str, Any]] | None = None,
+    issues: Iterable[Mapping[str, Any]] | None = None,
+    usual_duration: float | None = None,
+    thresholds: Thresholds = USUAL_THRESHOLDS,
 ) -> RoomReport:
     """The report of a room from all that is known of it.
 
     `summary` is the resource as Twilio sent it; `completeness` needs its state and reason, the rest is found here;
-    `reported_at` is aware; `console_url` is a template with `{room_sid}`.
+    `reported_at` is aware; `console_url` is a template with `{room_sid}`. For the verdicts, if known: `participants`
+    and `issues` as in `room_reports.troubles`, `usual_duration` of rooms of this name in seconds.
     """
     forwarded = None if summary is None else forwardable(summary)
     reading = read_summary(forwarded or {})
     complete = completeness.state == "complete"
-    facts = Facts(callback, reading, forwarded is not None, complete, completeness.reason)
     derived = derive(callback, reading.summary, reported_at)
+    facts = Facts(
+        callback,
+        reading,
+        forwarded is not None,
+        complete,
+        completeness.reason,
+        derived.duration_seconds,
+        usual_duration,
+        find_troubles(participants, issues),
+        thresholds,
+    )
     name = room_name if room_name is not None else reading.summary.room_name
     data = ReportData(
         schema_version=SCHEMA_VERSION,

@@ -35,4 +35,5 @@ def make_service(settings: Settings, connection: redis.Redis, transport: Transpo
         summary_patience=jobs.Patience(settings.summary_waits, settings.summary_deadline),
         delivery_patience=jobs.Patience(settings.delivery_waits, settings.delivery_deadline),
         console_url=settings.console_url,
+        thresholds=settings.verdict_thresholds,
     )

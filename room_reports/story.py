@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
 from room_reports.ledger import FINAL, SUMMARY, Room, Step
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
@@ -60,7 +61,7 @@ def can_be_resent(step: Step) -> bool:
     return step.state in FINAL
 
 
-def report_of(room: Room, *, console_url: str, at: datetime) -> RoomReport:
+def report_of(room: Room, *, console_url: str, thresholds: Thresholds, at: datetime) -> RoomReport:
     """The report as it would be delivered at `at`."""
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
     is_complete = summary_step.state == "complete"
@@ -81,4 +82,5 @@ def report_of(room: Room, *, console_url: str, at: datetime) -> RoomReport:
         ),
         reported_at=at,
         console_url=console_url,
+        thresholds=thresholds,
     )

@@ -1,7 +1,7 @@
-"""What an operator should notice about a room: named rules over the callback, the summary and what follows from them.
+"""What an operator should notice about a room: named rules over callback, summary, participants and detected issues.
 
 A rule that needs a figure says nothing when the figure is missing, and none reads a nought out of a summary that Twilio
-had not completed: a verdict is either right or absent.
+had not completed: a verdict is either right or absent. From how much on a rule speaks is in `config.thresholds`. Pure.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
+from room_reports.durations import spoken
 from room_reports.summaries import Reading, RoomSummary, unfamiliar
+from room_reports.troubles import Troubles
 
 Severity = Literal["info", "notice", "warning"]
 
-DURATION_SLACK = 5
-"""Seconds by which the two accounts of a room's duration may differ: both round, and not at the same moment."""
+USUAL_THRESHOLDS = Thresholds()
 
-END_SLACK = 60
-"""Seconds by which the two accounts of a room's end may differ."""
+MOST_NAMED = 5
+"""Fields that a sentence names."""
+
+MOST_ISSUES = 3
 
 
 class Verdict(BaseModel, frozen=True):
@@ -36,13 +40,21 @@ class Verdict(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules judge by. `complete`: Twilio will add nothing more to the summary."""
+    """What the rules judge by.
+
+    `complete`: Twilio will add nothing more to the summary; `duration`: seconds, by the summary or else the callback;
+    `usual`: the duration that is usual for rooms of this name, in seconds. None for what is not known.
+    """
 
     callback: StatusCallback | None
     reading: Reading
     has_summary: bool
     complete: bool
     reason: str | None
+    duration: int | None = None
+    usual: float | None = None
+    troubles: Troubles | None = None
+    thresholds: Thresholds = USUAL_THRESHOLDS
 
     @property
     def summary(self) -> RoomSummary:
@@ -52,12 +64,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: the sentence it has to say about a room, or None. `meaning` is for the documentation."""
+    """A rule: the sentence it has to say about a room, or None.
+
+    For the documentation: `meaning`, and the `thresholds` that it goes by.
+    """
 
     code: str
     severity: Severity
     meaning: str
     judge: Callable[[Facts], str | None]
+    thresholds: tuple[str, ...] = ()
 
 
 def judge(facts: Facts) -> tuple[Verdict, ...]:
@@ -105,9 +121,60 @@ def _single_participant(facts: Facts) -> str | None:
 
 def _at_capacity(facts: Facts) -> str | None:
     peak, limit = facts.summary.concurrent_participants, facts.summary.max_participants
-    if peak is None or limit is None or not 0 < limit <= peak:
+    if peak is None or limit is None or limit <= 0 or peak < limit * facts.thresholds.at_capacity_share:
         return None
-    return f"The room was full: {peak} at once, {limit} allowed."
+    return f"The room was {'full' if peak >= limit else 'nearly full'}: {peak} at once, {limit} allowed."
+
+
+def _many_rejoins(facts: Facts) -> str | None:
+    connections, identities = facts.summary.unique_participants, facts.summary.unique_participant_identities
+    if not facts.complete or not connections or not identities:
+        return None
+    rejoins, thresholds = connections - identities, facts.thresholds
+    if rejoins < max(thresholds.many_rejoins, thresholds.many_rejoins_share * identities):
+        return None
+    return f"Many rejoins: {'1 person' if identities == 1 else f'{identities} people'} connected {connections} times."
+
+
+def _abnormal_disconnects(facts: Facts) -> str | None:
+    troubles, thresholds = facts.troubles, facts.thresholds
+    if troubles is None:
+        return None
+    count, total = troubles.broken_off, troubles.connections
+    if count < max(thresholds.abnormal_disconnects, thresholds.abnormal_disconnects_share * total):
+        return None
+    return f"{count} of {total} connections broke off." if total > 1 else "The only connection broke off."
+
+
+def _media_errors(facts: Facts) -> str | None:
+    troubles = facts.troubles
+    if troubles is None:
+        return None
+    count = troubles.media_lost + sum(times for _, times in troubles.issues)
+    if count < facts.thresholds.media_errors:
+        return None
+    lost = [f"{troubles.media_lost} lost their media connection"] if troubles.media_lost else []
+    issues = [f"{name} ({times})" for name, times in troubles.issues[:MOST_ISSUES]]
+    more = [f"{len(troubles.issues) - MOST_ISSUES} more kinds"] if len(troubles.issues) > MOST_ISSUES else []
+    return f"Media trouble: {', '.join(lost + issues + more)}."
+
+
+def _shorter_than_usual(facts: Facts) -> str | None:
+    duration, usual, thresholds = facts.duration, facts.usual, facts.thresholds
+    if duration is None or usual is None or usual - duration < max(thresholds.unusual_seconds, 1):
+        return None
+    return _unusual(duration, usual) if duration <= usual * thresholds.shorter_than_usual_share else None
+
+
+def _longer_than_usual(facts: Facts) -> str | None:
+    duration, usual, thresholds = facts.duration, facts.usual, facts.thresholds
+    if duration is None or usual is None or duration - usual < max(thresholds.unusual_seconds, 1):
+        return None
+    return _unusual(duration, usual) if duration >= usual * thresholds.longer_than_usual_times else None
+
+
+def _unusual(duration: int, usual: float) -> str:
+    return f"It lasted {spoken(duration)}; rooms of this name usually last {spoken(round(usual))}."
 
 
 def _nothing_recorded(facts: Facts) -> str | None:
@@ -124,11 +191,11 @@ def _ended_by_timeout(facts: Facts) -> str | None:
 def _sources_disagree(facts: Facts) -> str | None:
     if facts.callback is None:
         return None
-    found = list(_disagreements(facts.callback, facts.summary))
+    found = list(_disagreements(facts.callback, facts.summary, facts.thresholds))
     return f"Callback and summary disagree on {', '.join(found)}." if found else None
 
 
-def _disagreements(callback: StatusCallback, summary: RoomSummary) -> Iterator[str]:
+def _disagreements(callback: StatusCallback, summary: RoomSummary, thresholds: Thresholds) -> Iterator[str]:
     if _differ(callback.room_name, summary.room_name):
         yield "the name"
     if _differ(_spelling(callback.room_status), _spelling(summary.room_status)):
@@ -136,11 +203,11 @@ def _disagreements(callback: StatusCallback, summary: RoomSummary) -> Iterator[s
     if _differ(_spelling(callback.room_type), _spelling(summary.room_type)):
         yield "the type"
     ours, theirs = callback.room_duration, summary.duration_sec
-    if ours is not None and theirs is not None and abs(ours - theirs) > DURATION_SLACK:
+    if ours is not None and theirs is not None and abs(ours - theirs) > thresholds.sources_disagree_seconds:
         yield f"the duration ({ours} s against {theirs} s)"
     if callback.timestamp is not None and summary.end_time is not None:
         apart = abs((callback.timestamp - summary.end_time).total_seconds())
-        if apart > END_SLACK:
+        if apart > thresholds.sources_disagree_end_seconds:
             yield f"the end ({apart:.0f} s apart)"
 
 
@@ -176,23 +243,64 @@ def _unfamiliar_data(facts: Facts) -> str | None:
     names = [name if len(name) <= 40 else f"{name[:39]}…" for name in unfamiliar(facts.summary)]
     if not names:
         return None
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"Twilio sent what its documentation does not list: {', '.join(names[:5])}{more}."
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"Twilio sent what its documentation does not list: {', '.join(names[:MOST_NAMED])}{more}."
 
 
 RULES = (
     Rule("data_incomplete", "warning", "The summary was not complete when the report was made.", _data_incomplete),
     Rule("nobody_came", "notice", "The room ended without anybody having joined.", _nobody_came),
     Rule("single_participant", "notice", "One person came and nobody else.", _single_participant),
-    Rule("at_capacity", "warning", "As many people at once as the room allows.", _at_capacity),
+    Rule(
+        "at_capacity",
+        "warning",
+        "As many people at once as the room allows, or nearly as many.",
+        _at_capacity,
+        ("at_capacity_share",),
+    ),
+    Rule(
+        "many_rejoins",
+        "notice",
+        "People left and came back: connections beyond one for each identity.",
+        _many_rejoins,
+        ("many_rejoins", "many_rejoins_share"),
+    ),
+    Rule(
+        "abnormal_disconnects",
+        "notice",
+        "Connections ended with an error, or for a reason that names one. Needs the participants.",
+        _abnormal_disconnects,
+        ("abnormal_disconnects", "abnormal_disconnects_share"),
+    ),
+    Rule(
+        "media_errors",
+        "warning",
+        "Connections ended with a media error, or Twilio detected severe issues. Needs the participants or an event.",
+        _media_errors,
+        ("media_errors",),
+    ),
     Rule("nothing_recorded", "warning", "Recording was enabled, people came, no second was kept.", _nothing_recorded),
+    Rule(
+        "shorter_than_usual",
+        "notice",
+        "Much shorter than is usual for rooms of this name. Needs to know what is usual.",
+        _shorter_than_usual,
+        ("shorter_than_usual_share", "unusual_seconds"),
+    ),
+    Rule(
+        "longer_than_usual",
+        "notice",
+        "Much longer than is usual for rooms of this name. Needs to know what is usual.",
+        _longer_than_usual,
+        ("longer_than_usual_times", "unusual_seconds"),
+    ),
     Rule("ended_by_timeout", "info", "The room was not closed, it ran out.", _ended_by_timeout),
     Rule(
         "sources_disagree",
         "warning",
-        "Callback and summary differ in name, status or type, "
-        f"by more than {DURATION_SLACK} s in duration, or by more than {END_SLACK} s in the end.",
+        "Callback and summary differ in name, status, type, duration or end.",
         _sources_disagree,
+        ("sources_disagree_seconds", "sources_disagree_end_seconds"),
     ),
     Rule("end_before_start", "warning", "The end is before the start, or the duration negative.", _end_before_start),
     Rule("no_duration", "notice", "The duration is 0.", _no_duration),

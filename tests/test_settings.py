@@ -14,6 +14,7 @@ from standardwebhooks.webhooks import Webhook
 
 from config.settings import Settings, SettingsError, is_secret, load
 from config.settings_page import table
+from config.thresholds import Thresholds
 
 ROOT = Path(__file__).parent.parent
 SID = "AC" + "0123456789abcdefABCDEF0123456789"
@@ -377,6 +378,32 @@ def test_secret_that_heroku_generated_signs_and_may_wait_for_its_url() -> None:
 def test_the_settings_page_is_current() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == table(), "run: python -m config.settings_page > docs/settings.md"
+
+
+def test_verdict_thresholds_change_what_they_name() -> None:
+    thresholds = load(ENVIRON | {"VERDICT_THRESHOLDS": "many_rejoins=10, at_capacity_share = 0.9"}).verdict_thresholds
+    assert str(thresholds) == "at_capacity_share=0.9,many_rejoins=10"
+    assert load(ENVIRON).verdict_thresholds == Thresholds()
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("many_rejoins", "VERDICT_THRESHOLDS: must be name=value,name=value, with names of at_capacity_share"),
+        ("many_rejoins=", "VERDICT_THRESHOLDS: must be name=value"),
+        ("s3cret=1", "VERDICT_THRESHOLDS: must be name=value"),
+        ("many_rejoins=1,,", "VERDICT_THRESHOLDS: must be name=value"),
+        ("many_rejoins=s3cret", "VERDICT_THRESHOLDS (many_rejoins): input should be a valid number"),
+        ("many_rejoins=0", "VERDICT_THRESHOLDS (many_rejoins): input should be greater than 0"),
+        ("unusual_seconds=inf", "VERDICT_THRESHOLDS (unusual_seconds): input should be a finite number"),
+    ],
+)
+def test_verdict_thresholds_that_cannot_be(value: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(ENVIRON | {"VERDICT_THRESHOLDS": value})
+    [found] = caught.value.problems
+    assert found.startswith(problem)
+    assert "s3cret" not in found
 
 
 def test_the_sample_names_every_variable_with_its_default() -> None:

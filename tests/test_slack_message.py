@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from slack_sdk.errors import SlackObjectFormationError
 
 from room_reports.destinations import Notice, slack
-from room_reports.destinations.slack import spoken, text_message
+from room_reports.destinations.slack import text_message
+from room_reports.durations import spoken
 from room_reports.reports import RoomReport
 from room_reports.slack_text import one_line, plain
 from room_reports.summaries import FIELDS

@@ -65,7 +65,12 @@ def report_for(source: str) -> RoomReport:
             if room is None:
                 click.echo(f"The ledger does not know {sid}.", err=True)
                 sys.exit(1)
-            return report_of(room, console_url=desk.settings.console_url, at=datetime.now(UTC))
+            return report_of(
+                room,
+                console_url=desk.settings.console_url,
+                thresholds=desk.settings.verdict_thresholds,
+                at=datetime.now(UTC),
+            )
     return report_from(summary_in(source), load_or_exit())
 
 
@@ -98,6 +103,7 @@ def report_from(summary: dict[str, Any], settings: Settings) -> RoomReport:
         provenance=Provenance(source="reconcile", first_asked_at=now, last_asked_at=now, times_asked=1),
         reported_at=now,
         console_url=settings.console_url,
+        thresholds=settings.verdict_thresholds,
     )
 
 

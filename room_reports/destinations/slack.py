@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
+from room_reports.durations import spoken
 from room_reports.errors import Configuration, Permanent, Transient
 from room_reports.reports import Derived, ReportData, RoomReport
 from room_reports.slack_text import one_line, plain
@@ -252,20 +253,6 @@ def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]
         yield "Recorded", spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
     if derived.rejoins:
         yield "Rejoins", str(derived.rejoins)
-
-
-def spoken(seconds: int) -> str:
-    """A duration as people say it, in its two largest units."""
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h" if hours else f"{days} d"
-    if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{minutes} min"
 
 
 def span(start: datetime | None, end: datetime) -> str:

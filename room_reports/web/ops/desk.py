@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from config.settings import Settings
+from config.thresholds import Thresholds
 from room_reports.lanes import lanes_of
 from room_reports.ledger import Lane, Ledger, LedgerUnavailable
 from room_reports.web.ops.sessions import KnownBrowsers
@@ -26,6 +27,7 @@ class Desk:
     ledger: Ledger
     lanes: tuple[Lane, ...]
     console_url: str
+    thresholds: Thresholds
     reconcile_every: float
     trusted_proxies: int
     password: str = field(repr=False)
@@ -40,6 +42,7 @@ class Desk:
             ledger=ledger,
             lanes=tuple(lanes_of(settings)),
             console_url=settings.console_url,
+            thresholds=settings.verdict_thresholds,
             reconcile_every=settings.reconcile_every,
             trusted_proxies=settings.trusted_proxies,
             password=settings.ops_password.get_secret_value(),

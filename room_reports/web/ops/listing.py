@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from room_reports.callbacks import StatusCallback
-from room_reports.destinations.slack import spoken
+from room_reports.durations import spoken
 from room_reports.ledger import ROOM_STATES, Room
 from room_reports.ledger.pages import Place, Wanted
 from room_reports.reports import derive

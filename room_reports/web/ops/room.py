@@ -12,6 +12,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from room_reports.destinations import slack
+from room_reports.durations import spoken
 from room_reports.ledger import FINAL, SUMMARY, Hold, Room, Step
 from room_reports.reports import RoomReport
 from room_reports.story import Told, can_be_resent, deliveries_of, report_of, told
@@ -65,7 +66,7 @@ class RoomPage:
 def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
     """What is shown of a room."""
     now = datetime.now(UTC)
-    report = report_of(room, console_url=desk.console_url, at=now)
+    report = report_of(room, console_url=desk.console_url, thresholds=desk.thresholds, at=now)
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
     is_reported = summary_step.state in FINAL and summary_step.state != "expired"
     deliveries = deliveries_of(room, configured=desk.destinations)
@@ -135,17 +136,17 @@ def facts_of(report: RoomReport) -> Iterator[tuple[str, str]]:
     if derived.ended_at is not None:
         yield "Time", slack.span(derived.started_at, derived.ended_at)
     if derived.duration_seconds is not None:
-        yield "Duration", slack.spoken(derived.duration_seconds)
+        yield "Duration", spoken(derived.duration_seconds)
     if derived.people is not None:
         yield "People", _people(summary, derived.people)
     if (peak := derived.peak).concurrent is not None:
         yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
     if derived.participant_minutes is not None:
-        yield "Participant time", slack.spoken(round(derived.participant_minutes * 60))
+        yield "Participant time", spoken(round(derived.participant_minutes * 60))
     if derived.average_stay_seconds is not None:
-        yield "Average stay", slack.spoken(round(derived.average_stay_seconds))
+        yield "Average stay", spoken(round(derived.average_stay_seconds))
     if derived.recorded_minutes is not None:
-        yield "Recorded", slack.spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
+        yield "Recorded", spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
     yield from _named(summary)
     yield "Account", report.data.account_sid
 
