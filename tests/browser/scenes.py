@@ -59,7 +59,7 @@ def add_particular_rooms(writer: LedgerWriter) -> None:
     writer.deliver(sid, "slack")
     writer.attempt(sid, "webhook", Outcome("dead", "rejected", "answered 422 Unprocessable Entity"))
     writer.set_back(sid, after=200)
-    writer.open(EXPIRED, "found too late", ago=timedelta(minutes=95), expired=True, source="reconcile")
+    writer.set_back(writer.open(EXPIRED, "found too late", ago=timedelta(days=8), expired=True, source="reconcile"))
     writer.delivered(STRANGE, HOSTILE, ago=timedelta(minutes=20))
     writer.delivered(NAMELESS, "", ago=timedelta(minutes=33))
     sid = writer.open(RESENT, "support 4711", ago=timedelta(hours=2), after=400)

@@ -142,7 +142,7 @@ class LedgerWriter:
             share = 0.15 if day.weekday() >= 5 else 1
             for what, value in (
                 ("rooms", 40),
-                ("participant_seconds", 400_000 + 9_000 * back),
+                ("participant_seconds", 1_500_000 + 9_000 * back),
                 ("recorded_seconds", 9e4),
             ):
                 self._connection.hincrby(f"{self._prefix}days", f"{day:%Y-%m-%d}|{what}", int(value * share))

@@ -18,7 +18,7 @@ HEIGHT = 160
 ABOVE, BELOW, LEFT = 16, 22, 34
 ROW = 26
 LABELS = 150
-HALF_A_LABEL = 18
+HALF_A_LABEL = 21
 SHORTEST = 2
 """The height of a bar that stands for something, however little."""
 
@@ -66,11 +66,11 @@ def lying(bars: Sequence[Bar], *, title: str) -> Markup:
 
 
 def nice_limit(most: float) -> float:
-    """The end of a scale: the next of 2, 4, 10, 20, 40, 100, …"""
+    """The end of a scale: the next of 2, 4, 6, 8, 10, 20, 40, …, so that its half is a whole number too."""
     if most <= 2:
         return 2
     power = 10 ** math.floor(math.log10(most))
-    return float(next(step * power for step in (1, 2, 4, 10) if step * power >= most))
+    return float(next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= most))
 
 
 def short(value: float) -> str:
