@@ -18,6 +18,9 @@ CELLS = (
 
 HEADLINE = (32, True)
 
+VOLLEY = 1600
+"""Requests: a volley of less than half a second would tell more of the scheduler than of the service."""
+
 
 def measure(bench: Workbench) -> None:
     """Every contender in turn, run by run, so that whatever else the machine does hits all of them alike."""
@@ -49,7 +52,7 @@ def both(bench: Workbench, stack: Stack, connections: int, keep_alive: bool) -> 
 
 def volley(bench: Workbench, stack: Stack, connections: int, keep_alive: bool, *, workers: str) -> None:
     """One volley and its figures. With busy workers the CPU is theirs too, so it is not kept."""
-    rooms = bench.rooms(bench.size(1600))
+    rooms = bench.rooms(VOLLEY)
     before = stack.cpu()
     result = bench.volley(stack, rooms, connections=connections, keep_alive=keep_alive)
     used = stack.cpu() - before
@@ -58,6 +61,7 @@ def volley(bench: Workbench, stack: Stack, connections: int, keep_alive: bool, *
     add(SECTION, f"accepted, {how}", stack.name, "/s", result.rate)
     add(SECTION, f"p50, {how}", stack.name, "ms", result.p50 * 1000)
     add(SECTION, f"p99, {how}", stack.name, "ms", result.p99 * 1000)
+    add(SECTION, f"CPU of the load generator, {how}", stack.name, "s / 1,000", result.cpu / len(rooms) * 1000)
     if workers == "stopped":
         add(SECTION, f"CPU, {how}", stack.name, "s / 1,000", used / len(rooms) * 1000)
 
