@@ -27,11 +27,13 @@ def create() -> Flask:
     from room_reports.checks import log_warnings, start_problems, tls_checks
     from room_reports.connection import web_client
     from room_reports.lanes import make_ledger
+    from room_reports.telemetry import start_or_exit
     from room_reports.web import create_app
 
     try:
         settings = load_or_exit()
-        configure(settings)
+        telemetry = start_or_exit(settings)
+        configure(settings, on_error=telemetry.on_error)
         # A client of its own: gunicorn forks later, and no connection may be open then.
         with web_client(settings) as hasty:
             problems = start_problems(make_ledger(settings, hasty))
@@ -43,7 +45,7 @@ def create() -> Flask:
             sys.exit(GUNICORN_GIVES_UP)
         raise
     log_warnings(tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify))
-    return create_app(settings, make_ledger(settings, web_client(settings)))
+    return create_app(settings, make_ledger(settings, web_client(settings)), telemetry.traces)
 
 
 def __getattr__(name: str) -> Flask:

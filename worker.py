@@ -20,23 +20,26 @@ from room_reports.heartbeat import Heartbeat
 from room_reports.lanes import make_ledger
 from room_reports.ledger import SUMMARY
 from room_reports.service import make_service, make_transport
+from room_reports.telemetry import start_or_exit
+from room_reports.telemetry.tracing import NO_TRACES, Traces
 
 
 def main() -> int:
     """Runs a worker until it is told to stop. Returns its exit code: 0 when every job it took was finished."""
     settings = load_or_exit()
-    configure(settings)
+    telemetry = start_or_exit(settings)
+    configure(settings, on_error=telemetry.on_error)
     with web_client(settings) as hasty:
         problems = [*private_destination_problems(settings), *start_problems(make_ledger(settings, hasty))]
     if problems:
         exit_with(problems)
-    return run(settings)
+    return run(settings, telemetry.traces)
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
     """Runs a worker with these settings."""
     log_warnings(tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify))
-    service = make_service(settings, worker_client(settings), make_transport(settings))
+    service = make_service(settings, worker_client(settings), make_transport(settings), traces)
     jobs.use(service)
     stopping = threading.Event()
     helpers = [

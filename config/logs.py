@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -46,14 +47,18 @@ _LOOKS_SECRET = re.compile(
 _HINTS = ("whsec_", "hooks.slack", "basic ", "bearer ", "token", "secret", "passw", "key", "authorization", "@")
 
 
-def configure(settings: Settings) -> None:
-    """Set up logging for this process; call it once, before the first line is logged."""
+def configure(settings: Settings, *, on_error: Callable[[EventDict], None] | None = None) -> None:
+    """Set up logging for this process; call it once, before the first line is logged.
+
+    `on_error` is given every line of level error and above, as it is before it is formatted and masked.
+    """
     mask = masker(settings.secrets)
     output = _Output(mask)
     level = logging.getLevelNamesMapping()[settings.log_level]
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _stamp,
+        *([partial(_tell, on_error)] if on_error is not None else []),
         structlog.processors.format_exc_info,
         _text if settings.log_format == "text" else _json,
     ]
@@ -122,6 +127,12 @@ def _stamp(logger: Any, method: str, event: EventDict) -> EventDict:
         "logger": getattr(logger, "name", None) or "root",
         **event,
     }
+
+
+def _tell(on_error: Callable[[EventDict], None], logger: Any, method: str, event: EventDict) -> EventDict:
+    if method in ("error", "critical"):
+        on_error(event)
+    return event
 
 
 def _json(logger: Any, method: str, event: EventDict) -> str:

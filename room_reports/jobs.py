@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from config.thresholds import Thresholds
 from room_reports import faults
@@ -26,6 +27,7 @@ from room_reports.faults import Point
 from room_reports.insights import KEPT, Fetched, InsightsClient
 from room_reports.ledger import SUMMARY, Claim, Day, Finished, LaneNews, Ledger, Outcome, lane_of, moment
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.telemetry.tracing import NO_TRACES, Span, Traces
 
 JITTER = 0.1
 """Pauses are lengthened by up to a tenth, so that rooms that ended together do not come back together."""
@@ -64,6 +66,7 @@ class Service:
     delivery_patience: Patience
     console_url: str
     thresholds: Thresholds
+    traces: Traces = NO_TRACES
 
 
 _service: Service | None = None
@@ -120,8 +123,24 @@ def run(room_sid: str, step: str, attempt: int) -> None:
 def run_claimed(service: Service, claim: Claim, report: RoomReport | None) -> tuple[Claim | None, RoomReport | None]:
     """Makes the attempt and writes its outcome. Returns the attempt to go on with and the report that it is about.
 
-    `report` is what an attempt before it has made of this room, if any.
+    `report` is what an attempt before it has made of this room, if any. Every line logged meanwhile has the callback's
+    request id.
     """
+    request_id = claim.row.get("request_id", "")
+    facts: dict[str, str | int] = {"step": claim.step, "attempt": claim.attempt, "request_id": request_id}
+    name = "fetch summary" if claim.step == SUMMARY else f"deliver to {claim.step}"
+    parent = claim.row.get("traceparent", "")
+    with (
+        bound_contextvars(request_id=request_id),
+        service.traces.span(name, kind="client", room_sid=claim.room_sid, parent=parent, **facts) as span,
+    ):
+        return make_attempt(service, claim, report, span)
+
+
+def make_attempt(
+    service: Service, claim: Claim, report: RoomReport | None, span: Span
+) -> tuple[Claim | None, RoomReport | None]:
+    """The same, inside its span."""
     faults.reach(Point.ATTEMPT_BEGUN)
     started = time.monotonic()
     try:
@@ -132,6 +151,7 @@ def run_claimed(service: Service, claim: Claim, report: RoomReport | None) -> tu
         outcome = after_failure(service, claim, Transient("internal", "an unexpected error, see the log"))
     if outcome.deliveries:
         outcome, report = with_report(service, claim, outcome)
+    span.tell(outcome=outcome.state, reason=outcome.reason or "")
     took = time.monotonic() - started
     finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.deliveries))
     faults.reach(Point.OUTCOME_WRITTEN)

@@ -8,6 +8,7 @@ from config.settings import Settings
 from room_reports import destinations, jobs
 from room_reports.insights import InsightsClient
 from room_reports.lanes import make_ledger
+from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.transport import Transport
 
 
@@ -24,7 +25,9 @@ def make_transport(settings: Settings) -> Transport:
     )
 
 
-def make_service(settings: Settings, connection: redis.Redis, transport: Transport) -> jobs.Service:
+def make_service(
+    settings: Settings, connection: redis.Redis, transport: Transport, traces: Traces = NO_TRACES
+) -> jobs.Service:
     """What the jobs work with."""
     return jobs.Service(
         ledger=make_ledger(settings, connection),
@@ -36,4 +39,5 @@ def make_service(settings: Settings, connection: redis.Redis, transport: Transpo
         delivery_patience=jobs.Patience(settings.delivery_waits, settings.delivery_deadline),
         console_url=settings.console_url,
         thresholds=settings.verdict_thresholds,
+        traces=traces,
     )

@@ -26,6 +26,8 @@ ONLY = {
         "room_reports/lanes.py",
         "room_reports/service.py",
     ],
+    "sentry_sdk": ["room_reports/telemetry/sentry.py"],
+    "opentelemetry": ["room_reports/telemetry/otel.py"],
     "prometheus_client": ["room_reports/metrics.py", "room_reports/web/metrics.py"],
     "requests": ["room_reports/transport.py"],
     "urllib3": ["room_reports/transport.py"],

@@ -6,6 +6,7 @@ from flask import Flask
 
 from config.settings import Settings
 from room_reports.ledger import Ledger
+from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.web import answers, ops
 from room_reports.web.health import health
 from room_reports.web.metrics import metrics
@@ -14,7 +15,7 @@ from room_reports.web.tally import Tally
 from room_reports.web.tally_writer import TallyWriter
 
 
-def create_app(settings: Settings, ledger: Ledger) -> Flask:
+def create_app(settings: Settings, ledger: Ledger, traces: Traces = NO_TRACES) -> Flask:
     """The WSGI application. Connects to nothing before the first request."""
     app = Flask("room_reports", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = answers.LONGEST_BODY
@@ -26,5 +27,5 @@ def create_app(settings: Settings, ledger: Ledger) -> Flask:
     ops.install(app, settings, ledger)
     app.register_blueprint(metrics(settings, ledger, writer))
     app.extensions["tally"] = tally
-    app.wsgi_app = Receiving(receiver_of(settings, ledger, tally), rest=app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Receiving(receiver_of(settings, ledger, tally, traces), rest=app.wsgi_app)  # type: ignore[method-assign]
     return app

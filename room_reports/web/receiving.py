@@ -22,6 +22,7 @@ from config.settings import Settings
 from room_reports.callbacks import ROOM_ENDED, MalformedCallback, StatusCallback, parse, value_of
 from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.signatures import HINTS, SignedParts, diagnose, verify
+from room_reports.telemetry.tracing import Traces
 from room_reports.web.answers import LONGEST_BODY, NO_CHUNKS, Environ, Reply, fault, request_id_of, small_json
 from room_reports.web.tally import Tally
 
@@ -105,6 +106,7 @@ class Receiver:
     public_base_url: str | None
     trusted_proxies: int
     hosts: frozenset[str]
+    traces: Traces
     resting_until: float = 0.0
     resting_reason: str = ""
 
@@ -163,15 +165,20 @@ class Receiver:
             raise Refusal(503, "redis", headers={"Retry-After": str(RETRY_AFTER)}, detail=self.resting_reason)
         ended = callback.timestamp
         try:
-            return self.ledger.open(
-                room_sid=callback.room_sid,
-                account_sid=callback.account_sid,
-                room_name=callback.room_name or "",
-                ended=ended,
-                callback=callback.to_json(),
-                request_id=request_id,
-                expired=ended is not None and datetime.now(UTC) - ended > timedelta(seconds=TWILIO_KEEPS),
-            )
+            sid = callback.room_sid
+            with self.traces.span("status callback", kind="server", room_sid=sid, request_id=request_id) as span:
+                result = self.ledger.open(
+                    room_sid=sid,
+                    account_sid=callback.account_sid,
+                    room_name=callback.room_name or "",
+                    ended=ended,
+                    callback=callback.to_json(),
+                    request_id=request_id,
+                    expired=ended is not None and datetime.now(UTC) - ended > timedelta(seconds=TWILIO_KEEPS),
+                    traceparent=span.traceparent,
+                )
+                span.tell(result=result)
+                return result
         except LedgerUnavailable as error:
             if error.reason == "timeout":
                 self.resting_reason, self.resting_until = error.reason, time.monotonic() + REST
@@ -210,7 +217,7 @@ class Receiver:
         return {"cause": cause, "hint": HINTS[cause], "scheme_seen": signed.url.partition("://")[0]}
 
 
-def receiver_of(settings: Settings, ledger: Ledger, tally: Tally) -> Receiver:
+def receiver_of(settings: Settings, ledger: Ledger, tally: Tally, traces: Traces) -> Receiver:
     """The receiver that the settings describe."""
     return Receiver(
         ledger=ledger,
@@ -220,6 +227,7 @@ def receiver_of(settings: Settings, ledger: Ledger, tally: Tally) -> Receiver:
         public_base_url=settings.public_base_url,
         trusted_proxies=settings.trusted_proxies,
         hosts=hosts_of(settings.public_base_url),
+        traces=traces,
     )
 
 

@@ -1,0 +1,1 @@
+"""Errors and traces, against servers that speak what Sentry and a collector speak."""
