@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import metadata
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from packaging.utils import canonicalize_name
 
 from local.install import with_included
 from local.licences import ALLOWED, PAGE, known_rows, licence_of, locked_names
-from local.lock import direct_pins
+from local.lock import NAMES, direct_pins
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ("requirements", "requirements-dev")
+FILES = NAMES
 
 
 def locked(*names: str) -> dict[str, set[str]]:
@@ -53,17 +54,17 @@ def test_direct_pins_are_locked_as_they_are(name: str) -> None:
 
 
 def test_everything_that_follows_from_a_pin_is_locked() -> None:
-    for names in (FILES[:1], FILES):
+    for names in (FILES[:1], FILES[:2], FILES):
         versions = locked(*names)
         for pin in direct_pins(ROOT / f"{names[-1]}.txt"):
             missing = needed(pin) - set(versions)
             assert not missing, f"{pin} needs {missing}: run `make lock`"
 
 
-def test_both_locks_agree() -> None:
-    runtime, development = locked("requirements"), locked("requirements-dev")
-    both = runtime.keys() & development.keys()
-    assert {name: runtime[name] for name in both} == {name: development[name] for name in both}
+def test_all_locks_agree() -> None:
+    for one, other in combinations([locked(name) for name in FILES], 2):
+        both = one.keys() & other.keys()
+        assert {name: one[name] for name in both} == {name: other[name] for name in both}
 
 
 def test_what_is_installed_here_is_what_was_locked() -> None:
