@@ -124,6 +124,12 @@ class TestSummary:
         assert len(sandbox.slack.accepted()) == len(sandbox.receiver.accepted()) == 1
         assert room.asked == 1
 
+    def test_verdicts_go_by_the_thresholds_of_the_settings(self, environment: dict[str, str], sandbox: Sandbox) -> None:
+        sandbox.twilio.add_room(SID, concurrent_participants=8, max_participants=10)
+        driver = driver_with(environment, VERDICT_THRESHOLDS="at_capacity_share=0.8")
+        driver.open()
+        assert "at_capacity" in driver.finish().verdicts
+
     def test_what_the_report_says_of_a_room_is_known_before_it_is_delivered(
         self, driver: Driver, sandbox: Sandbox
     ) -> None:

@@ -58,7 +58,10 @@ def finish(ledger: Ledger, sid: str, step: str, outcome: Outcome, attempt: int =
 
 def summarise(ledger: Ledger, sid: str, *, state: str = "complete") -> None:
     """Finishes the summary step, and opens both deliveries."""
-    summary = '{"duration_sec":1800,"unique_participants":2,"processing_state":"complete"}'
+    summary = (
+        '{"duration_sec":1800,"unique_participants":2,"concurrent_participants":2,"max_participants":50,'
+        '"processing_state":"complete"}'
+    )
     fields: dict[str, str | int | float] = {
         "summary": summary,
         "asked": 1,

@@ -85,6 +85,15 @@ class TestPreview:
         assert "blocks" in json.loads(run("preview", str(file), "--as", "slack").output)
         assert run("preview", "-", "--as", "text", input=file.read_text()).output.count("\n") > 3
 
+    def test_verdicts_go_by_the_thresholds(self, run: Run, ledger: Ledger, tmp_path: Path) -> None:
+        summary = room_summary(room_sid(1, 1), account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
+        file = tmp_path / "summary.json"
+        file.write_text(json.dumps(summary))
+        for source in (str(file), delivered_room(ledger)):
+            usual = run("preview", source, "--as", "webhook").output
+            strict = run("preview", source, "--as", "webhook", VERDICT_THRESHOLDS="at_capacity_share=0.001").output
+            assert ("at_capacity" in usual, "at_capacity" in strict) == (False, True)
+
     def test_needs_no_redis_for_a_file(self, run: Run, tmp_path: Path) -> None:
         file = tmp_path / "summary.json"
         file.write_text("{}")
