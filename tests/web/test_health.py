@@ -11,6 +11,7 @@ import redis
 from room_reports import __version__
 from room_reports.web.health import read_version
 from tests.support.processes import Web
+from tests.web.conftest import is_empty
 from tests.web.wire import exchange
 
 
@@ -23,7 +24,7 @@ def get(web: Web, path: str) -> tuple[int, object]:
 @pytest.mark.parametrize("path", ["/healthz", "/__lbheartbeat__"])
 def test_alive(web: Web, store: redis.Redis, path: str) -> None:
     assert get(web, path) == (200, {"status": "ok"})
-    assert store.dbsize() == 0
+    assert is_empty(store)
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/__heartbeat__"])
