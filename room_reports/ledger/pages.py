@@ -53,7 +53,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Place:
-    """A place in an index of rooms: behind this room, which was opened at `opened` (as Redis writes it)."""
+    """A place in an index of rooms: behind this room, which was opened at `opened` (seconds since 1970, all digits)."""
 
     sid: str
     opened: str
@@ -100,10 +100,10 @@ class Pages:
         # One more than wanted, to know whether there is more.
         while not at_end and len(hits) <= limit and (looked_at == 0 or time.monotonic() < end):
             found, sid, opened, looked, is_end = self._look(wanted, last, limit + 1 - len(hits))
-            hits += [Place(_text(sid), _text(opened)) for sid, opened in zip(found[::2], found[1::2], strict=True)]
+            hits += [_place(*one) for one in zip(found[::2], found[1::2], strict=True)]
             looked_at += looked
             at_end = bool(is_end)
-            last = Place(_text(sid), _text(opened)) if looked else last
+            last = _place(sid, opened) if looked else last
         is_full = len(hits) > limit
         kept = hits[:limit]
         return Found(
@@ -180,6 +180,11 @@ def needles_of(text: str) -> list[str]:
 
 def _ascii_lower(text: str) -> str:
     return "".join(character.lower() if character.isascii() else character for character in text)
+
+
+def _place(sid: bytes | str, opened: bytes | str) -> Place:
+    # Servers write a score in several ways, some with an exponent.
+    return Place(_text(sid), repr(float(opened)))
 
 
 def _text(value: bytes | str) -> str:

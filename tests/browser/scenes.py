@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import redis
 
@@ -52,7 +53,7 @@ def add_particular_rooms(writer: LedgerWriter) -> None:
     writer.deliver(sid)
     writer.set_back(sid, after=6 * 3600)
     sid = writer.open(DEAD, "interview/backend", ago=timedelta(hours=3), after=200)
-    alone = {"unique_participants": 1, "unique_participant_identities": 1, "concurrent_participants": 1}
+    alone: dict[str, Any] = {"unique_participants": 1, "unique_participant_identities": 1, "concurrent_participants": 1}
     writer.summarise(
         sid, total_participant_duration_sec=6600, total_recording_duration_sec=0, recording_enabled=True, **alone
     )

@@ -44,7 +44,14 @@ def test_the_password_opens_the_page_that_was_asked_for(stranger: Visitor) -> No
 
 @pytest.mark.parametrize(
     "elsewhere",
-    ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", "\\\\evil"],
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "javascript:alert(1)",
+        "\\\\evil",
+    ],
 )
 def test_signing_in_leads_nowhere_else(stranger: Visitor, elsewhere: str) -> None:
     assert stranger.sign_in(next=elsewhere, follow=False).headers["Location"] == "/"
@@ -172,7 +179,9 @@ class TestTries:
             for number in range(60)
         ]
         assert statuses.count(429) >= 5
-        assert Visitor(web, **{"X-Forwarded-For": "192.0.2.2"}).sign_in().status_code == 429, "nobody knows this browser"
+        assert Visitor(web, **{"X-Forwarded-For": "192.0.2.2"}).sign_in().status_code == 429, (
+            "nobody knows this browser"
+        )
         assert known.sign_in().status_code == 200
 
 
