@@ -18,6 +18,7 @@ COMMANDS = {
     "rooms": "room_reports.cli.rooms:rooms",
     "signature": "room_reports.cli.signature:signature",
     "simulate": "room_reports.cli.simulate:simulate",
+    "version": "room_reports.cli.version:version",
     "worker-alive": "room_reports.cli.alive:worker_alive",
 }
 
