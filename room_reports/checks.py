@@ -173,9 +173,7 @@ def replicas_check(server: Server) -> Check:
         return Check(name, "fail", f"{server.replicas} of {wanted} follow", remedy)
     if server.replicas > wanted:
         message = f"{server.replicas} follow, {wanted} are waited for: a failover may lose what was written last"
-        return Check(
-            name, "warn", message, "docs/operations.md, Failover: what REDIS_REPLICAS promises"
-        )
+        return Check(name, "warn", message, "docs/operations.md, Failover: what REDIS_REPLICAS promises")
     return Check(name, "ok", f"{wanted} follow and are waited for" if wanted else "none")
 
 

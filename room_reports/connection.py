@@ -75,11 +75,24 @@ class _UnixConnection(_SeeksThePrimary, UnixDomainSocketConnection):
     pass
 
 
-class _SentinelConnection(_SeeksThePrimary, SentinelManagedConnection):
+class _AsksSentinels:
+    """A connection that asks the sentinels each time it connects.
+
+    redis-py's own does so when the pool connects it, but goes back to the same host when something is sent on one that
+    was closed: whoever keeps a connection would never leave a primary that was demoted.
+    """
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        if retry_socket_connect and not self._sock:  # type: ignore[attr-defined]  # else redis-py has asked
+            self.host, self.port = self.connection_pool.get_master_address()  # type: ignore[attr-defined]
+        super().connect_check_health(check_health, retry_socket_connect)  # type: ignore[misc]  # see above
+
+
+class _SentinelConnection(_SeeksThePrimary, _AsksSentinels, SentinelManagedConnection):
     pass
 
 
-class _SentinelSSLConnection(_SeeksThePrimary, SentinelManagedSSLConnection):
+class _SentinelSSLConnection(_SeeksThePrimary, _AsksSentinels, SentinelManagedSSLConnection):
     pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self, cast
@@ -25,17 +26,25 @@ SENTINEL_PASSWORD = "password-of-the-sentinels"
 class SentinelProcess:
     """One sentinel. It keeps what it knows in its configuration file, which therefore is its own."""
 
-    def __init__(self, folder: Path, engine: str, primary: int, *, down_after: float) -> None:
+    def __init__(
+        self, folder: Path, engine: str, primary: int, *, down_after: float, tls: Mapping[str, str] | None
+    ) -> None:
         self.port = free_port()
+        self._tls = tls
         self._file = folder / f"sentinel-{self.port}.conf"
-        self._file.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\nrequirepass {SENTINEL_PASSWORD}\n"
-            f"sentinel sentinel-pass {SENTINEL_PASSWORD}\n"
-            f"sentinel monitor {SERVICE} 127.0.0.1 {primary} {SENTINELS // 2 + 1}\n"
-            f"sentinel auth-pass {SERVICE} {PASSWORD}\n"
-            f"sentinel down-after-milliseconds {SERVICE} {int(down_after * 1000)}\n"
-            f"sentinel failover-timeout {SERVICE} 3000\n"
-        )
+        listen = {"port": "0", "tls-port": str(self.port), **tls} if tls else {"port": str(self.port)}
+        lines = [
+            *(f"{name} {value}" for name, value in listen.items()),
+            "bind 127.0.0.1",
+            f"dir {folder}",
+            f"requirepass {SENTINEL_PASSWORD}",
+            f"sentinel sentinel-pass {SENTINEL_PASSWORD}",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary} {SENTINELS // 2 + 1}",
+            f"sentinel auth-pass {SERVICE} {PASSWORD}",
+            f"sentinel down-after-milliseconds {SERVICE} {int(down_after * 1000)}",
+            f"sentinel failover-timeout {SERVICE} 3000",
+        ]
+        self._file.write_text("\n".join(lines) + "\n")
         self._popen = subprocess.Popen(
             [cast(str, binary_of(engine)), str(self._file), "--sentinel"],
             stdin=subprocess.DEVNULL,
@@ -44,8 +53,17 @@ class SentinelProcess:
 
     def client(self) -> redis.Redis:
         """A client of it."""
+        tls = self._tls or {}
         return redis.Redis(
-            port=self.port, password=SENTINEL_PASSWORD, socket_timeout=5, retry=Retry(NoBackoff(), 0), protocol=2
+            port=self.port,
+            password=SENTINEL_PASSWORD,
+            socket_timeout=5,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            ssl=bool(tls),
+            ssl_ca_certs=tls.get("tls-ca-cert-file"),
+            ssl_certfile=tls.get("tls-cert-file"),
+            ssl_keyfile=tls.get("tls-key-file"),
         )
 
     def ask(self, *words: str) -> object:
@@ -63,11 +81,25 @@ class SentinelProcess:
 
 
 class Watched:
-    """The whole group. Use as a context manager; `options` are those of every server."""
+    """The whole group. Use as a context manager.
 
-    def __init__(self, *, replicas: int = 1, engine: str = "valkey", down_after: float = 1.0, **options: str) -> None:
+    `options` are those of every server; `tls` those of sentinels too, and nothing listens without TLS then.
+    """
+
+    def __init__(
+        self,
+        *,
+        replicas: int = 1,
+        engine: str = "valkey",
+        down_after: float = 1.0,
+        tls: Mapping[str, str] | None = None,
+        **options: str,
+    ) -> None:
         secured = {"requirepass": PASSWORD, "masterauth": PASSWORD, "repl-diskless-sync-delay": "0", **options}
-        self.servers = [RedisServer(engine, **secured) for _ in range(1 + replicas)]
+        self.servers = [
+            secure(engine, tls, secured) if tls else RedisServer(engine, **secured) for _ in range(1 + replicas)
+        ]
+        self._tls = tls
         self.sentinels: list[SentinelProcess] = []
         self._engine = engine
         self._down_after = down_after
@@ -77,7 +109,7 @@ class Watched:
     def url(self) -> str:
         """For `REDIS_URL`."""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://:{PASSWORD}@{hosts}/{SERVICE}/0"
+        return f"redis{'s' if self._tls else ''}+sentinel://:{PASSWORD}@{hosts}/{SERVICE}/0"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -91,13 +123,17 @@ class Watched:
         assert len(found) == 1, f"the sentinels do not agree: {found}"
         return next(server for server in self.servers if server.port in found)
 
-    def fail_over(self) -> None:
-        """Has a sentinel make a replica the primary, as for maintenance; waits until all know and the others follow."""
+    def fail_over(self, *, follow: bool = True) -> None:
+        """Has a sentinel make a replica the primary, as for maintenance; waits until all know it.
+
+        With `follow` until the sentinels have told the old primary as well, which takes them ten seconds.
+        """
         before = self.primary
         # Until the sentinels have seen a replica for a while, they think none is good enough.
         wait_until(lambda: self.sentinels[0].ask("FAILOVER", SERVICE), what="a failover begins")
         self.wait_for_another(before)
-        wait_until(lambda: self._follows(before), what="the old primary follows")
+        if follow:
+            wait_until(lambda: self._follows(before), what="the old primary follows")
 
     def wait_for_another(self, before: RedisServer) -> None:
         """Waits until all sentinels agree on another primary."""
@@ -123,7 +159,7 @@ class Watched:
             with first.client() as client:
                 wait_until(lambda: self._followers(client) == len(self.servers) - 1, what="replicas follow")
             for _ in range(SENTINELS):
-                sentinel = SentinelProcess(folder, self._engine, first.port, down_after=self._down_after)
+                sentinel = SentinelProcess(folder, self._engine, first.port, down_after=self._down_after, tls=self._tls)
                 stack.callback(sentinel.kill)
                 self.sentinels.append(sentinel)
             wait_until(lambda: all(map(self._knows_all, self.sentinels)), what="the sentinels know one another")
@@ -151,8 +187,16 @@ class Watched:
                 known = client.sentinel_masters()[SERVICE]
             except (redis.RedisError, KeyError):
                 return False
-        return known["num-slaves"] == len(self.servers) - 1 and known["num-other-sentinels"] == SENTINELS - 1
+        return bool(known["num-slaves"] == len(self.servers) - 1 and known["num-other-sentinels"] == SENTINELS - 1)
 
     def _primary_of(self, sentinel: SentinelProcess) -> int | None:
         answer = cast(list[bytes] | None, sentinel.ask("GET-MASTER-ADDR-BY-NAME", SERVICE))
         return int(answer[1]) if answer else None
+
+
+def secure(engine: str, tls: Mapping[str, str], options: Mapping[str, str]) -> RedisServer:
+    """A server that speaks TLS alone, to its replicas too, beside its Unix socket."""
+    port = free_port()
+    server = RedisServer(engine, **{"port": "0", "tls-port": str(port), **tls, **options})
+    server.port = port
+    return server

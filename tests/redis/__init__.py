@@ -1,0 +1,1 @@
+"""The kinds of Redis a company runs, each with the whole service on it."""
