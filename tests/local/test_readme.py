@@ -16,7 +16,7 @@ from tests.support.processes import ROOT
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROOFS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)`", README)))
 
 
@@ -40,8 +40,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_readme_names_only_what_there_is() -> None:
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
-    assert set(re.findall(r"make ([a-z]+)`", README)) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    assert set(re.findall(r"make ([a-z-]+)`", README)) <= targets
     assert set(re.findall(r"`flask ([a-z-]+)", README)) <= COMMANDS.keys()
     variables = {name.upper() for name in Settings.model_fields}
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", README))
@@ -50,9 +50,9 @@ def test_readme_names_only_what_there_is() -> None:
 
 def test_help_lists_every_target() -> None:
     printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    listed = re.findall(r"^  make ([a-z]+) +\S", printed, re.MULTILINE)
+    listed = re.findall(r"^  make ([a-z-]+) +\S", printed, re.MULTILINE)
     internal = {"runtime", "dev", "tools"}
-    assert set(listed) | internal == set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    assert set(listed) | internal == set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     phony = re.findall(r"^\.PHONY: (.+)", MAKEFILE, re.MULTILINE)[0].split()
     assert set(phony) == set(listed) | internal
 
