@@ -66,7 +66,7 @@ def _broke_off(code: int, end_reason: object) -> bool:
     return isinstance(end_reason, str) and _BROKEN.search(end_reason) is not None
 
 
-_BROKEN = re.compile(r"error|fail|lost|timed?[_-]?out|unexpected|signaling_connection", re.IGNORECASE)
+_BROKEN = re.compile(r"error|fail|lost|timed?[_-]?out|unexpected", re.IGNORECASE)
 
 
 def _severe_name(issue: Mapping[str, Any]) -> str:
