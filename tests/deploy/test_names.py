@@ -18,8 +18,8 @@ from config.settings import Settings, is_secret, load
 from local.demo import main as demo_main
 from room_reports.connection import web_client
 from room_reports.dispatch import QUEUES
+from room_reports.lanes import make_ledger
 from room_reports.metrics import FAMILIES, PREFIX
-from room_reports.service import make_ledger
 from room_reports.web import create_app
 from room_reports.web.receiving import PATH
 from tests.deploy.heroku import procfile
