@@ -26,7 +26,7 @@ def one_delivery_queued(scene: Scene) -> str:
 
 
 def test_a_room_that_was_begun_is_finished_before_another_is_begun(scene: Scene, tmp_path: Path) -> None:
-    one_thread = Scene(scene.server, scene.sandbox, WORKER_THREADS="1")
+    one_thread = Scene(scene.server, scene.sandbox, WORKER_THREADS="1", STEP_LEASE="60")
     sids = [one_thread.open(number) for number in range(ROOMS)]
     with one_thread.worker(tmp_path / "worker.log") as worker:
         one_thread.wait_for_all(ROOMS)
@@ -38,13 +38,14 @@ def test_a_room_that_was_begun_is_finished_before_another_is_begun(scene: Scene,
         assert arrived[before] < asked[after], "a report waited behind a summary"
 
 
-def test_a_delivery_that_an_older_worker_queued_among_the_summaries_is_run(scene: Scene, begin: Begin) -> None:
-    sid = one_delivery_queued(scene)
+def test_a_delivery_that_an_older_worker_queued_among_the_summaries_is_run(scene: Scene, tmp_path: Path) -> None:
+    patient = Scene(scene.server, scene.sandbox, STEP_LEASE="60")
+    sid = one_delivery_queued(patient)
     assert scene.redis.lmove(f"rq:queue:{DELIVERIES}", f"rq:queue:{SUMMARIES}")
-    worker = begin()
-    scene.wait_for_all(1)
-    assert scene.room(sid).steps[1].attempt == 1
-    assert worker.stop() == 0
+    with patient.worker(tmp_path / "worker.log") as worker:
+        patient.wait_for_all(1)
+        assert worker.stop() == 0
+    assert patient.room(sid).steps[1].attempt == 1
 
 
 def test_rq_info_sees_both_queues_and_the_worker(scene: Scene, begin: Begin) -> None:
