@@ -406,6 +406,13 @@ class Settings(BaseModel):
                 ) from None
         return value
 
+    @field_validator("redis_prefix")
+    @classmethod
+    def _queues_are_its_own(cls, value: str) -> str:
+        if value.endswith("-deliveries:"):
+            raise wrong("must not end in -deliveries: so does the name of another installation's queue")
+        return value
+
     @field_validator("console_url")
     @classmethod
     def _console_url_has_its_place(cls, value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -11,10 +12,10 @@ import pytest
 import redis
 
 from config.settings import Settings, load
-from room_reports.connection import web_client, worker_client
+from room_reports.connection import loop_client, web_client, worker_client
 from tests.conftest import StartWorker
 from tests.support.processes import settings_for, wait_until
-from tests.support.servers import RedisServer
+from tests.support.servers import ENGINES, RedisServer, binary_of, free_port
 
 
 def settings(url: str, **variables: str) -> Settings:
@@ -48,6 +49,22 @@ def test_every_thread_of_a_worker_has_a_connection(redis_url: str) -> None:
         with ThreadPoolExecutor(threads) as pool:
             answers = list(pool.map(lambda _: client.blpop(["nothing"], timeout=0.5), range(threads)))
     assert answers == [None] * threads
+
+
+@pytest.mark.parametrize("engine", [engine for engine in ENGINES if binary_of(engine)])
+@pytest.mark.parametrize("make", [web_client, loop_client])
+def test_connection_to_a_server_that_was_demoted_is_given_up(
+    engine: str, make: Callable[[Settings], redis.Redis]
+) -> None:
+    """Where DNS says which server is the primary, it is looked up anew only by a new connection."""
+    with RedisServer(engine) as server, server.client() as admin, make(settings(server.tcp_url)) as client:
+        for write in (lambda: client.set("a", "b"), lambda: client.eval("return redis.call('SET', 'a', 'b')", 0)):
+            known = client.client_id()
+            admin.replicaof("127.0.0.1", str(free_port()))
+            with pytest.raises(redis.ReadOnlyError):
+                write()
+            admin.replicaof("NO", "ONE")
+            assert client.client_id() != known
 
 
 @pytest.mark.parametrize(("verify", "expected"), [("1", "required"), ("0", "none")])

@@ -124,6 +124,7 @@ REFUSED = [
     ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1/service/0?x=1"),
     ("REDIS_TLS_CA_FILE", f"/nowhere/{CANARY}"),
     ("REDIS_PREFIX", "without-a-colon"),
+    ("REDIS_PREFIX", "a-deliveries:"),
     ("REDIS_TLS_VERIFY", CANARY),
     ("REDIS_PREFIX", "a b"),
     ("SUMMARY_WAITS", "5,"),

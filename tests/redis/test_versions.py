@@ -28,7 +28,8 @@ def version(request: pytest.FixtureRequest) -> Version:
 
 
 def test_ledger(version: Version) -> None:
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_ledger.py"]
+    tests = ("tests/test_ledger.py", "tests/test_connection.py")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     env = {**os.environ, "ENGINES": str(server_of(version))}
     ran = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stdout[-3000:]
