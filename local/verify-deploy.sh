@@ -5,13 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  for package in podman runc netavark aardvark-dns debootstrap; do
+  for package in podman runc netavark aardvark-dns debootstrap nginx; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="${missing:-} $package"
   done
   if [ -n "${missing:-}" ]; then
     echo "Installing$missing"
     # shellcheck disable=SC2086 # several words
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } \
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing; } \
       >/dev/null 2>&1 </dev/null || echo "could not be installed; going on without"
   fi
 fi

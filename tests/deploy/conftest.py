@@ -22,10 +22,7 @@ def secure_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureRed
     if binary_of("redis-server") is None:
         pytest.skip("no redis-server here, and the embedded Valkey has no TLS")
     folder = tmp_path_factory.mktemp("certificate")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    options = "-x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=ec2-203-0-113-7.compute-1.amazonaws.com"
-    argv = ["openssl", "req", *options.split(), "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(argv, check=True, capture_output=True)
+    certificate, key = self_signed(folder, "ec2-203-0-113-7.compute-1.amazonaws.com")
     with SecureRedis(certificate, key) as server:
         yield server
 
@@ -56,3 +53,14 @@ def dyno(name: str, variables: Mapping[str, str], folder: Path) -> Dyno:
     """One that is not started yet, with a log of its own."""
     number = len(list(folder.iterdir()))
     return Dyno(name, variables, log=folder / f"{name}-{number}.log")
+
+
+def self_signed(
+    folder: Path, name: str, *, certificate: str = "certificate.pem", key: str = "key.pem"
+) -> tuple[Path, Path]:
+    """Makes a certificate for this name that nobody but itself vouches for. Returns it and its key."""
+    paths = folder / certificate, folder / key
+    options = f"-x509 -newkey rsa:2048 -nodes -days 1 -subj /CN={name}"
+    argv = ["openssl", "req", *options.split(), "-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run(argv, check=True, capture_output=True)
+    return paths
