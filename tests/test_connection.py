@@ -58,7 +58,11 @@ def test_connection_to_a_server_that_was_demoted_is_given_up(
 ) -> None:
     """Where DNS says which server is the primary, it is looked up anew only by a new connection."""
     with RedisServer(engine) as server, server.client() as admin, make(settings(server.tcp_url)) as client:
-        for write in (lambda: client.set("a", "b"), lambda: client.eval("return redis.call('SET', 'a', 'b')", 0)):
+        writes: tuple[Callable[[], object], ...] = (
+            lambda: client.set("a", "b"),
+            lambda: client.eval("return redis.call('SET', 'a', 'b')", 0),
+        )
+        for write in writes:
             known = client.client_id()
             admin.replicaof("127.0.0.1", str(free_port()))
             with pytest.raises(redis.ReadOnlyError):
