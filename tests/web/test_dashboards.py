@@ -143,6 +143,12 @@ def slug(heading: str) -> str:
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
+def test_the_readme_names_metrics_that_exist() -> None:
+    named = set(re.findall(r"room_reports_[a-z_]+", (ROOT / "README.md").read_text()))
+    assert len(named) > 10
+    assert named <= set(re.findall(r"^\| `(\w+)`", table(), re.MULTILINE))
+
+
 def test_the_page_of_metrics_is_current() -> None:
     assert (ROOT / "docs/metrics.md").read_text() == table(), (
         "run: python -m room_reports.metrics_page > docs/metrics.md"
