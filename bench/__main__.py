@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.figures import Figures
 from bench.load import ROOT
 from bench.marks import marks_of
-from bench.measures import delay, growth, limits, memory, receive, rooms, waiting
+from bench.measures import delay, growth, limits, memory, pages, receive, rooms, waiting
 from bench.plot import draw
 from bench.processes import StartError, machine_cpu, own_cpu
 from bench.report import Run, machine, to_json, to_markdown
@@ -34,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[[Workbench], None]] = {
     "waiting": growth.by_waiting,
     "depth": growth.by_depth,
     "workers": growth.by_workers,
+    "pages": pages.measure,
 }
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from bench.figures import Figures, Mark
-from bench.measures import delay, growth, memory, receive, rooms, waiting
+from bench.measures import delay, growth, memory, pages, receive, rooms, waiting
 from bench.stacks import BARE_FLASK, BARE_LOOP, FORTY_LINES, OURS
 from bench.workbench import LATENCY
 
@@ -98,6 +98,11 @@ def of_the_rest(figures: Figures) -> list[Mark]:
             figures.ratios(waiting.SECTION, waiting.DRAINING, many, few),
         )
     )
+    few, many = (f"{count:,}" for count in pages.COUNTS)
+    marks += [
+        Mark(f"{what}, {many} rooms: {few}", "at most", 1.5, figures.ratios(pages.SECTION, what, many, few))
+        for what in ("newest rooms", "figures", "one room")
+    ]
     if (os.cpu_count() or 1) > 1:
         two = figures.ratios(growth.WORKERS, "rooms a second", "2", "1")
         marks.append(Mark("rooms a second, two workers: one", "at least", 1.8, two))

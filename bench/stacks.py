@@ -74,9 +74,16 @@ class Stack:
 
 
 @contextlib.contextmanager
-def ours(sandbox: Sandbox, directory: Path, *, threads: int = 32, workers: int = 1) -> Iterator[Stack]:
-    """This service as it is deployed."""
-    environment = {**settings_for(sandbox), "WORKER_THREADS": str(threads)}
+def ours(
+    sandbox: Sandbox,
+    directory: Path,
+    *,
+    threads: int = 32,
+    workers: int = 1,
+    extra: Mapping[str, str] | None = None,
+) -> Iterator[Stack]:
+    """This service as it is deployed; `extra` are further settings."""
+    environment = {**settings_for(sandbox), "WORKER_THREADS": str(threads), **(extra or {})}
     with _stack(OURS, "app:app", directory, environment) as stack, contextlib.ExitStack() as exits:
         for _ in range(workers):
             add_our_worker(exits, stack, directory)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from config.settings import load
 from tests.browser.scenes import feed
@@ -93,6 +93,7 @@ class Visit:
         self.open("/")
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
+        expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
 
     def keep(self, name: str, *, whole: bool = True) -> None:
         """Keeps a screenshot."""
@@ -101,6 +102,7 @@ class Visit:
 
     def check(self) -> None:
         """What holds on every page: it fits, axe finds nothing serious, and nothing had to be stopped."""
+        self.page.wait_for_load_state()
         assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
         assert self.page.evaluate("document.scripts.length") == 0
         found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
@@ -137,9 +139,13 @@ def visit(chromium: Browser, stage: Stage) -> Iterator[OpenVisit]:
             if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
                 new.complaints.append(message.text)
 
+        def refuse(dialog: Dialog) -> None:
+            new.complaints.append(f"a dialog: {dialog.message}")
+            dialog.dismiss()
+
         page.on("console", listen)
         page.on("pageerror", lambda error: new.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (new.complaints.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", refuse)
         return new
 
     yield start
