@@ -66,7 +66,7 @@ def server_of(version: Version) -> Path:
     """A program that starts this server. Fetched at the first time. Raises `CannotBeHad`."""
     folder = FOLDER / version.name.replace(" ", "-")
     start = folder / "server"
-    if not start.exists():
+    if not runs(start):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
@@ -76,7 +76,14 @@ def server_of(version: Version) -> Path:
             raise CannotBeHad(f"{version}: {said[-1] if said else error}") from None
         start.write_text(program)
         start.chmod(0o755)
+        if not runs(start):
+            raise CannotBeHad(f"{version}: its server does not run on this machine")
     return start
+
+
+def runs(start: Path) -> bool:
+    """Whether a server is there and can say its version."""
+    return start.exists() and not subprocess.run([start, "--version"], capture_output=True, check=False).returncode
 
 
 def from_wheel(version: Version, folder: Path) -> str:
