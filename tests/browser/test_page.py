@@ -101,6 +101,7 @@ def test_finding_a_room_and_resending_it_by_keyboard_alone(visit: OpenVisit) -> 
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
     while page.evaluate("document.activeElement.id") != "q":
         page.keyboard.press("Tab")
         focus = "getComputedStyle(document.activeElement)"

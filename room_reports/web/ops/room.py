@@ -49,7 +49,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class RoomPage:
-    """All that the template needs. `message` and `facts` are empty as long as there is no report."""
+    """All that the template needs. `message`: None where Slack is not told of the room."""
 
     room: Room
     story: list[Event]
@@ -58,7 +58,7 @@ class RoomPage:
     is_reported: bool
     facts: list[tuple[str, str]]
     verdicts: tuple[Verdict, ...]
-    message: Markup
+    message: Markup | None
     console: str
     raw: str
 
@@ -78,10 +78,15 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
         is_reported=is_reported,
         facts=list(facts_of(report)),
         verdicts=report.data.verdicts if is_reported else (),
-        message=as_html(slack.message(report)),
+        message=as_html(slack.message(report)) if is_told_slack(desk, summary_step) else None,
         console=report.data.links.console,
         raw=raw_of(report),
     )
+
+
+def is_told_slack(desk: Desk, summary_step: Step) -> bool:
+    """Whether a message about the room was sent to Slack, or will be."""
+    return "slack" in desk.destinations and summary_step.state != "expired"
 
 
 def story_of(room: Room) -> Iterator[Event]:
@@ -91,8 +96,9 @@ def story_of(room: Room) -> Iterator[Event]:
     if room.source == "callback":
         yield Event(room.opened, "Twilio called back", f"request {clean(room.request_id)}", "", None, "neutral")
     else:
-        text = "its callback never came"
-        yield Event(room.opened, f"Found by {clean(room.source)}", text, "", None, "neutral")
+        yield Event(room.opened, "Found by reconciling", "its callback never came", "", None, "neutral")
+    if room.state == "expired" and not room.attempts:
+        yield Event(room.opened, "Expired", "Twilio had deleted the data: it keeps it for 7 days", "", None, "bad")
     yield from (event_of(told(record)) for record in room.attempts)
 
 

@@ -155,7 +155,7 @@ class TestRoom:
                 "Delivered to the webhook, attempt 1",
                 "Resend to webhook",
                 "asked for by ada@workstation",
-                "webhook waits for a worker to take its job",
+                "Webhook waits for a worker to take its job",
             )
         ]
         assert places == sorted(places)
@@ -187,11 +187,16 @@ class TestRoom:
             assert answer.status_code == 404
             assert "flask rooms reconcile" in answer.text
 
-    @pytest.mark.parametrize("state", ["open", "expired"])
-    def test_a_room_without_a_summary(self, operator: Visitor, writer: LedgerWriter, state: str) -> None:
-        sid = writer.open(1, "daily", ago=HOUR, expired=state == "expired")
-        page = text_of(operator.get(f"/rooms/{sid}"))
-        assert {"open": "Not sent yet", "expired": "No message was sent"}[state] in page
+    def test_a_message_that_is_to_come_is_called_so_and_one_that_never_comes_is_not_shown(
+        self, operator: Visitor, writer: LedgerWriter
+    ) -> None:
+        waiting = writer.open(1, "daily", ago=HOUR)
+        expired = writer.open(2, "daily", ago=HOUR, expired=True, source="reconcile")
+        assert "Not sent yet" in text_of(operator.get(f"/rooms/{waiting}"))
+        page = text_of(operator.get(f"/rooms/{expired}"))
+        assert "In Slack" not in page
+        assert "Found by reconciling" in page
+        assert "Expired Twilio had deleted the data" in page
 
 
 def test_figures_have_a_picture_and_the_table_behind_it(operator: Visitor, writer: LedgerWriter) -> None:
