@@ -50,8 +50,8 @@ lock: tools ## the lock files, after a change of requirements*.txt; UPGRADE=1 ta
 licences: runtime ## docs/licences.md, from what the installed packages say
 	@$(BIN)/python -m local.licences
 
-audit: tools ## known vulnerabilities of what is locked; asks pypi.org
-	@$(TOOLS)/pip-audit --disable-pip --require-hashes --requirement requirements.lock
+audit: tools ## known vulnerabilities of what is locked; asks pypi.org, and fails when it does not know a package
+	@$(TOOLS)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 clean: ## remove .venv and caches; var/, which holds the data of `make run`, stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
