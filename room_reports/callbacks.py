@@ -17,8 +17,8 @@ ROOM_ENDED = "room-ended"
 LONGEST_NAME = 1024
 LONGEST_WORD = 100
 
-_ROOM_SID = re.compile(r"RM[0-9a-fA-F]{32}")
-_ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+ROOM_SID = re.compile(r"RM[0-9a-fA-F]{32}")
+ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:)([0-9]{2})(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?"
@@ -73,8 +73,8 @@ def parse(params: Params) -> StatusCallback:
     """Reads and checks a `room-ended` callback. Raises `MalformedCallback`."""
     timestamp_text = value_of(params, "Timestamp")
     return StatusCallback(
-        account_sid=_sid(params, "AccountSid", _ACCOUNT_SID),
-        room_sid=_sid(params, "RoomSid", _ROOM_SID),
+        account_sid=_sid(params, "AccountSid", ACCOUNT_SID),
+        room_sid=_sid(params, "RoomSid", ROOM_SID),
         room_name=_text(params, "RoomName", LONGEST_NAME),
         room_status=_text(params, "RoomStatus", LONGEST_WORD),
         room_type=_text(params, "RoomType", LONGEST_WORD),

@@ -24,9 +24,9 @@ from room_reports.callbacks import StatusCallback
 from room_reports.destinations import Delivery, Destination, Notice
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.faults import Point
-from room_reports.insights import KEPT, Fetched, InsightsClient
+from room_reports.insights import KEPT, Fetched, InsightsClient, State, state_of
 from room_reports.ledger import SUMMARY, Claim, Day, Finished, LaneNews, Ledger, Outcome, lane_of, moment
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
 from room_reports.telemetry.tracing import NO_TRACES, Span, Traces
 
 JITTER = 0.1
@@ -181,7 +181,10 @@ def with_report(service: Service, claim: Claim, outcome: Outcome) -> tuple[Outco
 
 
 def ask_for_summary(service: Service, claim: Claim) -> Outcome:
-    """One attempt of the summary step."""
+    """One attempt of the summary step: Twilio is asked, unless an event has brought the summary already."""
+    if claim.row.get("summary.source") == "event":
+        state = state_of(json.loads(claim.row["summary"]).get("processing_state") or "complete")
+        return with_settled(service, state, fields={}, lane="neutral")
     try:
         fetched = service.insights.fetch(claim.room_sid, account_sid=claim.row["account"])
     except Failure as failure:
@@ -191,15 +194,21 @@ def ask_for_summary(service: Service, claim: Claim) -> Outcome:
     if fetched.state == "not_found" and is_past_keeping(claim):
         return Outcome("expired", "gone", "Twilio keeps a summary for 7 days", fields=asked)
     if fetched.settled:
-        state = "complete" if fetched.state == "complete" else "partial"
-        reason = None if state == "complete" else "not_ready"
-        detail = "" if state == "complete" else "Twilio stopped before the summary was complete"
-        return Outcome(state, reason, detail, fields=asked, deliveries=tuple(service.destinations))
+        return with_settled(service, fetched.state, fields=asked, lane="healthy")
     detail = f"Twilio says {fetched.state}"
     if service.summary_patience.is_over(claim.waited):
         return Outcome("partial", "not_ready", detail, fields=asked, deliveries=tuple(service.destinations))
     pause = service.summary_patience.pause(tries=claim.tries, waited=claim.waited)
     return Outcome("waiting", "not_ready", detail, pause=pause, fields=asked)
+
+
+def with_settled(service: Service, state: State, *, fields: Mapping[str, str | int | float], lane: LaneNews) -> Outcome:
+    """What a summary leads to that Twilio will add nothing to, wherever it came from."""
+    deliveries = tuple(service.destinations)
+    if state == "complete":
+        return Outcome("complete", lane=lane, fields=fields, deliveries=deliveries)
+    detail = "Twilio stopped before the summary was complete"
+    return Outcome("partial", "not_ready", detail, lane=lane, fields=fields, deliveries=deliveries)
 
 
 def make_delivery(service: Service, claim: Claim, report: RoomReport | None) -> Outcome:
@@ -240,10 +249,12 @@ def report_of(service: Service, claim: Claim, row: Mapping[str, str]) -> RoomRep
             first_asked_at=moment(row.get("first_asked")),
             last_asked_at=moment(row.get("last_asked")),
             times_asked=int(row.get("asked", 0)),
+            summary_from=origin_of_summary(row.get("summary.source"), summary),
         ),
         reported_at=claim.now,
         console_url=service.console_url,
         thresholds=service.thresholds,
+        issues=json.loads(row["issues"]) if row.get("issues") else None,
     )
 
 

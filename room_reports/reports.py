@@ -5,7 +5,7 @@ Pure. Building a report never fails for what Twilio sent: what cannot be read st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -23,6 +23,9 @@ SCHEMA_VERSION = 1
 
 LARGEST = 20_000
 """Bytes of a report. Standard Webhooks asks for payloads below some 20 kB."""
+
+SHORTENED = ("room_name", "callback", "summary", "detected_issues")
+"""What is shortened of a report that is longer."""
 
 # From barely shortened to what fits whatever came: 26 fields of 16 characters.
 LEVELS = (
@@ -55,7 +58,13 @@ class Completeness(BaseModel, frozen=True):
 class Provenance(BaseModel, frozen=True):
     """How the room came to us and how its summary was got. Times are UTC."""
 
-    source: str = Field(description="How the room came to us: `callback`, or `reconcile` when its callback never came.")
+    source: str = Field(
+        description="How the room came to us first: `callback`, `events` (Event Streams), or `reconcile` when Twilio's "
+        "list of rooms had it and nothing had told of it."
+    )
+    summary_from: Literal["api", "event"] | None = Field(
+        default=None, description="`api`: Twilio was asked for the summary; `event`: Event Streams brought it."
+    )
     first_asked_at: datetime | None = Field(description="When Twilio was first asked for the summary.")
     last_asked_at: datetime | None = Field(description="When Twilio was last asked for the summary.")
     times_asked: int = Field(description="How often Twilio was asked.")
@@ -102,6 +111,15 @@ class Derived(BaseModel, frozen=True):
     seconds_to_report: float | None = Field(description="From the end of the room to the making of this report.")
 
 
+class Issue(BaseModel, frozen=True):
+    """Something that Twilio detected while the room was on. Its words are Twilio's, an open set."""
+
+    issue_type: str = Field(description="`high-packet-loss`, …")
+    severity: str | None = Field(description="`high`, …")
+    participant_sid: str | None = Field(description="`PA…` of the connection that had it.")
+    directions: tuple[str, ...] = Field(description="`inbound`, `outbound`.")
+
+
 class Links(BaseModel, frozen=True):
     """Where to look further."""
 
@@ -131,6 +149,9 @@ class ReportData(BaseModel, frozen=True):
         "query, fragment and user of URLs. Null when there is none."
     )
     derived: Derived
+    detected_issues: tuple[Issue, ...] | None = Field(
+        description="What Twilio detected; only events tell, so null when none did."
+    )
     verdicts: tuple[Verdict, ...] = Field(description="What to notice; empty for an ordinary room.")
     links: Links
     provenance: Provenance
@@ -154,7 +175,7 @@ class RoomReport(BaseModel, frozen=True):
         body = b""
         for limits in LEVELS:
             trimmer = Trimmer(limits, keep=FIELDS)
-            changes = {name: trimmer.trim(name, data[name]) for name in ("room_name", "callback", "summary")}
+            changes = {name: trimmer.trim(name, data[name]) for name in SHORTENED}
             left_out = tuple(
                 LeftOut(path=path, kind=kind, count=count) for (path, kind), count in trimmer.left_out.items()
             )
@@ -163,6 +184,13 @@ class RoomReport(BaseModel, frozen=True):
             if len(body) <= LARGEST:
                 break
         return body
+
+
+def origin_of_summary(source: str | None, summary: object) -> Literal["api", "event"] | None:
+    """Where a summary came from: `source` is what the ledger notes of one that an event brought."""
+    if summary is None:
+        return None
+    return "event" if source == "event" else "api"
 
 
 def build_report(
@@ -177,15 +205,15 @@ def build_report(
     reported_at: datetime,
     console_url: str,
     participants: Iterable[Mapping[str, Any]] | None = None,
-    issues: Iterable[Mapping[str, Any]] | None = None,
+    issues: Sequence[Mapping[str, Any]] | None = None,
     usual_duration: float | None = None,
     thresholds: Thresholds = USUAL_THRESHOLDS,
 ) -> RoomReport:
     """The report of a room from all that is known of it.
 
     `summary` is the resource as Twilio sent it; `completeness` needs its state and reason, the rest is found here;
-    `reported_at` is aware; `console_url` is a template with `{room_sid}`. For the verdicts, if known: `participants`
-    and `issues` as in `room_reports.troubles`, `usual_duration` of rooms of this name in seconds.
+    `reported_at` is aware; `console_url` is a template with `{room_sid}`. If known: `participants` and `issues` as in
+    `room_reports.troubles`, `usual_duration` of rooms of this name in seconds.
     """
     forwarded = None if summary is None else forwardable(summary)
     reading = read_summary(forwarded or {})
@@ -218,6 +246,7 @@ def build_report(
         callback=None if callback is None else _reported(callback),
         summary=forwarded,
         derived=derived,
+        detected_issues=None if issues is None else tuple(Issue.model_validate(issue) for issue in issues),
         verdicts=judge(facts),
         links=Links(console=console_url.replace("{room_sid}", quote(room_sid, safe=""))),
         provenance=provenance,

@@ -10,12 +10,13 @@ shows that nothing matches here which the validator would refuse.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
-from urllib.parse import quote, unquote, urlparse, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlparse, urlsplit
 
 from twilio.request_validator import (  # type: ignore[import-untyped]  # twilio ships no types
     HMAC_SHA1,
@@ -39,6 +40,8 @@ Cause = Literal[
     "query_changed",
     "escaping",
     "mismatch",
+    "body_unsigned",
+    "body_changed",
 ]
 """Why a request is refused: a closed set, because it labels logs and metrics."""
 
@@ -54,6 +57,8 @@ HINTS: Mapping[str, str] = {
     "query_changed": "signed for the same URL without its query: something on the way adds to the URL",
     "escaping": "signed for the same URL escaped differently: something on the way rewrites the URL",
     "mismatch": "forged, or signed with another token: check TWILIO_AUTH_TOKEN, and that PUBLIC_BASE_URL is exact",
+    "body_unsigned": "the URL is signed but names no bodySHA256: not a request with JSON, or a proxy cuts it off",
+    "body_changed": "the URL is signed for another body: something on the way rewrites it, or the request is forged",
 }
 """What an operator can do about each cause."""
 
@@ -145,6 +150,17 @@ def _variants(url: str, other_hosts: Sequence[str]) -> Iterator[tuple[Cause, str
         yield "query_changed", scheme._replace(query="").geturl()
         yield "escaping", unquote(scheme.geturl())
         yield "escaping", scheme._replace(query=quote(unquote(scheme.query), safe="=&")).geturl()
+
+
+def body_cause(url: str, body: bytes) -> Cause | None:
+    """Why a body is not the one that was signed with this URL, whose signature holds; None when it is.
+
+    A signature covers a body that is not a form by its SHA-256 in the query.
+    """
+    hashes = parse_qs(urlsplit(url).query).get("bodySHA256")
+    if not hashes:
+        return "body_unsigned"
+    return None if hashlib.sha256(body).hexdigest() == hashes[0] else "body_changed"
 
 
 def sign(token: str, *, url: str, params: Mapping[str, Sequence[str]]) -> str:

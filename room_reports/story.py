@@ -10,13 +10,13 @@ from typing import Any
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
 from room_reports.ledger import FINAL, SUMMARY, Room, Step
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
 from room_reports.words import span
 
 
 @dataclass(frozen=True)
 class Told:
-    """One record of the ledger about a room: an attempt, or an operator's resend.
+    """One record of the ledger about a room: an attempt, an operator's resend, or an event that brought the summary.
 
     `at` is aware UTC; `outcome` as in the record; `took` in seconds; `following`: what comes after it, empty if nothing
     does; `happened`: reason and detail, or who asked.
@@ -37,7 +37,7 @@ def told(record: Mapping[str, Any]) -> Told:
     following = ""
     if outcome == "waiting":
         following = f"again after {span(record['pause'])}" if record.get("pause") else "again when its lane is free"
-    elif outcome in ("lost", "resend"):
+    elif outcome in ("lost", "resend", "event"):
         following = "again at once"
     happened = ": ".join(part for part in (record.get("reason"), record.get("detail")) if part)
     return Told(
@@ -79,8 +79,10 @@ def report_of(room: Room, *, console_url: str, thresholds: Thresholds, at: datet
             first_asked_at=room.first_asked,
             last_asked_at=room.last_asked,
             times_asked=room.asked,
+            summary_from=origin_of_summary(room.summary_source, room.summary),
         ),
         reported_at=at,
         console_url=console_url,
         thresholds=thresholds,
+        issues=room.issues,
     )

@@ -16,6 +16,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}counts          hash    what has happened, counted: names joined by `|`
     {p}days            hash    what the rooms of each day came to: `YYYY-MM-DD|rooms`, …
     {p}batch:ID        string  a batch of counts that was added already; gone after an hour
+    {p}event-test      string  the `test_id` of the last test of an Event Streams sink; gone after a day
     {p}chore:NAME      string  a periodic chore taken by some worker
     {p}session:ID      string  somebody who is signed in to the page
     {p}sign-ins…       string  leaky buckets of tries to sign in: one for all, one for each client
@@ -44,6 +45,7 @@ from room_reports.ledger.unavailable import guarded
 
 WORKER_GONE = 30
 DAYS_KEPT = 400
+TEST_KEPT = 24 * 3600
 
 HOLDING = frozenset({"failing", "heals", "operator"})
 """What an attempt may say of its lane that can hold it."""
@@ -113,6 +115,53 @@ class Ledger:
         }
         answer = self._run("open", json.dumps(room), replicas=self._replicas).decode()
         return cast(Literal["opened", "known", "expired"], answer)
+
+    def note_room_event(
+        self,
+        *,
+        room_sid: str,
+        account_sid: str,
+        room_name: str,
+        ended: datetime | None,
+        summary: str,
+        issues: str,
+        request_id: str,
+        expired: bool = False,
+        traceparent: str = "",
+    ) -> Literal["opened", "expired", "advanced", "known", "late"]:
+        """Takes what an event says of a room, atomically; the same event again changes nothing.
+
+        `opened`, `expired`: the room was not known, as `open`; `advanced`: its summary step, not finished until now,
+        goes on at once with this summary, even where Twilio's lane is held, and an attempt that runs is fenced off;
+        `known`: nothing is new but perhaps the issues; `late`: the summary step was finished without an event.
+
+        `summary`, `issues`: JSON, empty for none; a room without a summary waits for it like any other. The rest is as
+        for `open`.
+        """
+        event = {
+            "sid": room_sid,
+            "account": account_sid,
+            "name": room_name,
+            "ended": repr(ended.timestamp()) if ended else "",
+            "summary": summary,
+            "issues": issues,
+            "request_id": request_id,
+            "expired": expired,
+            "traceparent": traceparent,
+        }
+        answer = self._run("note_event", json.dumps(event), replicas=self._replicas).decode()
+        return cast(Literal["opened", "expired", "advanced", "known", "late"], answer)
+
+    def note_test_event(self, test_id: str) -> None:
+        """Remembers the last test of a sink, whose id Twilio wants back."""
+        with guarded():
+            self._redis.set(f"{self._prefix}event-test", test_id, ex=TEST_KEPT)
+
+    def test_event(self) -> str | None:
+        """The id of the last test of a sink, None when there was none within a day."""
+        with guarded():
+            found = self._redis.get(f"{self._prefix}event-test")
+        return text(found) if found else None
 
     # Running
 

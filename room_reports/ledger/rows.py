@@ -57,7 +57,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Room:
-    """One row of the ledger. Times are aware UTC; `attempts` holds every attempt's record, oldest first."""
+    """One row of the ledger. Times are aware UTC; `attempts` holds every attempt's record, oldest first.
+
+    `summary_source`: `event` when one brought the summary; `issues`: what Twilio detected, None when no event told.
+    """
 
     sid: str
     state: str
@@ -76,6 +79,8 @@ class Room:
     asked: int
     steps: tuple[Step, ...]
     attempts: tuple[dict[str, Any], ...] = field(default=())
+    summary_source: str | None = None
+    issues: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ def room_from(sid: str, row: Mapping[str, str], dues: Mapping[str, float | None]
         finished=moment(row.get("finished")),
         callback=row.get("callback", ""),
         summary=json.loads(summary) if summary else None,
+        summary_source=row.get("summary.source"),
+        issues=json.loads(row["issues"]) if row.get("issues") else None,
         verdicts=tuple(json.loads(row.get("verdicts", "[]"))),
         first_asked=moment(row.get("first_asked")),
         last_asked=moment(row.get("last_asked")),

@@ -37,6 +37,7 @@ BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "open": ("prefix", "lease", "retention", "rates", "queue"),
+    "note_event": ("prefix", "lease", "retention", "rates", "queue"),
     "begin": ("prefix", "lease", "rates"),
     "finish": ("prefix", "lease", "retention", "rates", "queue"),
     "dispatch": ("prefix", "lease", "rates", "queue"),

@@ -3,12 +3,13 @@
 -- held or has sent all its rate allows.
 local sid, step, attempt, token = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local key, lane = row_key(sid), lane_of(step)
-local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt', step .. '.token')
+local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt', step .. '.token', step .. '.source')
 if found[2] ~= attempt then return {'stale'} end
 local again = found[1] == 'running' and found[3] == token
 if not again then
   if found[1] ~= 'queued' then return {'stale'} end
-  if not may_pass(lane, sid) or take_token(lane, 'sent') then
+  -- What an event brought is here already: it needs nothing of its lane, held or not.
+  if found[4] ~= 'event' and (not may_pass(lane, sid) or take_token(lane, 'sent')) then
     park(sid, step, now)
     return {'wait'}
   end

@@ -95,6 +95,8 @@ def story_of(room: Room) -> Iterator[Event]:
         yield Event(room.ended, "The room ended", "", "", None, "neutral")
     if room.source == "callback":
         yield Event(room.opened, "Twilio called back", f"request {clean(room.request_id)}", "", None, "neutral")
+    elif room.source == "events":
+        yield Event(room.opened, "Twilio sent an event", f"request {clean(room.request_id)}", "", None, "neutral")
     else:
         yield Event(room.opened, "Found by reconciling", "its callback never came", "", None, "neutral")
     if room.state == "expired" and not room.attempts:
@@ -112,6 +114,8 @@ def event_of(record: Told) -> Event:
 def _title_of(record: Told) -> tuple[str, Tone]:
     if record.outcome == "resend":
         return f"Resend to {record.step.replace(',', ' and ')}", "asked"
+    if record.outcome == "event":
+        return "Twilio sent the summary", "good"
     attempt = f", attempt {record.attempt}"
     if record.step == SUMMARY:
         title, tone = _OF_SUMMARY.get(record.outcome, (f"Summary {record.outcome}", "neutral"))
