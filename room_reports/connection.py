@@ -55,9 +55,10 @@ class _SeeksThePrimary:
             return super().read_response(*args, **kwargs)  # type: ignore[misc]  # of the connection it is mixed into
         except exceptions.ResponseError as error:
             # Not by its class alone: Redis 6.2 wraps the answer when a script gets it.
-            if not any(mark in str(error) for mark in _NOT_THE_PRIMARY) and not isinstance(
-                error, exceptions.ReadOnlyError
-            ):
+            refused = isinstance(error, exceptions.ReadOnlyError) or any(
+                mark in str(error) for mark in _NOT_THE_PRIMARY
+            )
+            if not refused:
                 raise
             self.disconnect()  # type: ignore[attr-defined]
             raise exceptions.ReadOnlyError(str(error)) from None
