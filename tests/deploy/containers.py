@@ -24,7 +24,6 @@ from tests.support.processes import ROOT
 
 FOLDER = ROOT / "var" / "deploy"
 PROGRAMS = ("podman", "runc", "debootstrap")
-MIRROR = "http://deb.debian.org/debian"
 PATH = "ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 IMAGE = "localhost/room-reports"
 HARDENED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges")
@@ -79,7 +78,7 @@ class Engine:
         if self._pulled(name):
             return name
         with tempfile.TemporaryDirectory(dir=self.folder) as root:
-            options = ["--variant=minbase", f"--include={packages}", "trixie", root, MIRROR]
+            options = ["--variant=minbase", f"--include={packages}", "trixie", root]
             subprocess.run(["debootstrap", *options], check=True, capture_output=True, timeout=500)
             for path, text in files.items():
                 (Path(root) / path).write_text(text)
