@@ -11,10 +11,24 @@ import redis
 
 from sandbox.client import Sandbox
 from tests.support.processes import Web, Worker
+from tests.support.secrecy import SECRECY, Secrecy
 from tests.support.servers import ENGINES, RedisServer, binary_of
 
 StartWeb = Callable[..., Web]
 StartWorker = Callable[..., Worker]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def secrecy() -> Iterator[Secrecy]:
+    """No secret was found anywhere. The first of all fixtures, so it ends when every process and server has ended."""
+    yield SECRECY
+    assert not SECRECY.findings, "a secret of this session is in: " + "; ".join(sorted(set(SECRECY.findings)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """What pytest caught of a test: its output and log lines."""
+    caught = "".join(text for name, text in report.sections if name.startswith("Captured"))
+    SECRECY.look("what pytest caught", caught.encode())
 
 
 @pytest.fixture(scope="session")
@@ -37,16 +51,15 @@ def engine(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 @pytest.fixture
 def connection(engine: RedisServer) -> Iterator[redis.Redis]:
     """A client of every engine in turn, with nothing in it."""
+    engine.clear()
     with engine.client() as client:
-        client.flushall()
         yield client
 
 
 @pytest.fixture
 def redis_url(valkey: RedisServer) -> str:
     """`REDIS_URL` of the embedded Valkey, with nothing in it."""
-    with valkey.client() as client:
-        client.flushall()
+    valkey.clear()
     return valkey.url
 
 

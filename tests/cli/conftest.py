@@ -19,6 +19,7 @@ from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger
 from sandbox.client import Sandbox
 from tests.support.processes import ROOT, settings_for
+from tests.support.secrecy import SECRECY
 
 Run = Callable[..., Result]
 RunFlask = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -49,7 +50,10 @@ def run(env: dict[str, str]) -> Iterator[Run]:
 
     def call(*args: str, input: str | None = None, **changes: str) -> Result:
         unset = {name.upper(): None for name in Settings.model_fields}
-        return CliRunner().invoke(Commands(), list(args), input=input, env={**unset, **env, **changes})
+        SECRECY.know({**env, **changes})
+        result = CliRunner().invoke(Commands(), list(args), input=input, env={**unset, **env, **changes})
+        SECRECY.look(f"the output of flask {args}", result.output.encode())
+        return result
 
     yield call
     structlog.reset_defaults()  # a command sends log lines to its own stderr
@@ -60,7 +64,8 @@ def run_flask(env: dict[str, str], tmp_path: Path) -> RunFlask:
     """`run_flask("doctor")` runs the real command in the project's root, with these settings and no others."""
 
     def call(*args: str, settings: dict[str, str] = env, **options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        SECRECY.know({**settings, **options})
+        result = subprocess.run(
             [str(Path(sys.executable).with_name("flask")), *args],
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FLASK_SKIP_DOTENV": "1", **settings, **options},
             cwd=ROOT,
@@ -70,5 +75,7 @@ def run_flask(env: dict[str, str], tmp_path: Path) -> RunFlask:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+        SECRECY.look(f"the output of flask {args}", (result.stdout + result.stderr).encode())
+        return result
 
     return call

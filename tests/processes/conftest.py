@@ -28,9 +28,8 @@ def scene(durable: RedisServer, sandbox: Sandbox) -> Scene:
     """An empty ledger and the sandbox; the server is put right, whatever the test before left."""
     durable.kill()
     durable.start()
-    scene = Scene(durable, sandbox)
-    scene.redis.flushall()
-    return scene
+    durable.clear()
+    return Scene(durable, sandbox)
 
 
 @pytest.fixture

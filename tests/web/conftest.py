@@ -40,8 +40,7 @@ def door(doors: dict[str, Web], valkey: RedisServer, tmp_path_factory: pytest.Te
     Afterwards: whatever the test sent, no door has logged an error, a traceback or a secret.
     """
     before = {name: len(web.output()) for name, web in doors.items()}
-    with valkey.client() as client:
-        client.flushall()
+    valkey.clear()
 
     def get(**variables: str) -> Web:
         name = repr(sorted(variables.items()))

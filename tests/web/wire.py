@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from sandbox.callbacks import SignedRequest
+from tests.support.secrecy import SECRECY
 
 SECONDS = 25.0
 
@@ -51,6 +52,7 @@ class Wire:
         while len(rest) < length:
             rest += self._socket.recv(65536)
         self._rest = rest[length:]
+        SECRECY.look("an answer", head + rest[:length])
         return Answer(int(first.split()[1]), headers, rest[:length])
 
     def is_closed(self) -> bool:

@@ -12,6 +12,7 @@ import requests
 from config.settings import load
 from tests.support.processes import Web, settings_for
 from tests.support.rooms_in_ledger import LedgerWriter
+from tests.support.secrecy import SECRECY
 from tests.support.servers import RedisServer
 
 PASSWORD = "correct horse battery"
@@ -46,6 +47,7 @@ class Visitor:
         self.http = requests.Session()
         self.http.headers.update(headers)
         self.http.trust_env = False
+        self.http.hooks["response"].append(lambda page, **_: SECRECY.look(f"the page {page.url}", page.content))
 
     def get(self, path: str, *, follow: bool = True) -> requests.Response:
         """Opens a page."""
