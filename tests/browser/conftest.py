@@ -103,11 +103,8 @@ class Visit:
 
     def check(self) -> None:
         """What holds on every page: it fits, axe finds nothing serious, and nothing had to be stopped."""
-<<<<<<< HEAD
         self.page.wait_for_load_state()
-=======
         SECRECY.look(f"the page {self.page.url}", self.page.content().encode())
->>>>>>> 69dcc3e (Look for every secret in all that the suite leaves behind)
         assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
         assert self.page.evaluate("document.scripts.length") == 0
         found = Axe().run(self.page, options={"resultTypes": ["violations"]}).response["violations"]
