@@ -274,8 +274,8 @@ class Settings(BaseModel):
 
     ops_password: Password | None = Field(
         default=None,
-        description="Password of the page for operators, at least 12 characters: `openssl rand -base64 18`. Unset: there "
-        "is no page. A new one ends every session, and so does another first `TWILIO_AUTH_TOKEN`.",
+        description="Password of the page for operators, at least 12 characters: `openssl rand -base64 18`. Unset: "
+        "there is no page. A new one ends every session, and so does another first `TWILIO_AUTH_TOKEN`.",
     )
     metrics_token: Token | None = Field(
         default=None,

@@ -21,7 +21,7 @@ OF_ALL = (5.0, 50)
 
 
 class SignIns:
-    """Sessions and budgets. Safe to share between threads; methods are one round trip, and raise `LedgerUnavailable`."""
+    """Sessions and budgets. Safe to share between threads; methods are one round trip, raising `LedgerUnavailable`."""
 
     def __init__(self, connection: redis.Redis, *, prefix: str) -> None:
         self._redis = connection

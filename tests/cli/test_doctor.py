@@ -43,6 +43,7 @@ def worker(ledger: Ledger) -> None:
     """A worker that is alive, as far as anybody can see."""
     ledger.note_worker("worker-1", threads=32, busy=3)
     ledger.note_reconciled(datetime.now(UTC))
+    ledger.dispatch()
 
 
 @pytest.mark.usefixtures("worker")

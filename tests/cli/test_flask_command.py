@@ -55,7 +55,7 @@ def test_settings_that_cannot_work_are_told_by_doctor_and_stop_the_rest(run_flas
 
 
 def test_the_service_itself_is_still_what_flask_routes_shows(run_flask: RunFlask) -> None:
-    assert "/twilio/rooms" in run_flask("routes").stdout
+    assert "/readyz" in run_flask("routes").stdout
 
 
 def test_worker_alive_imports_nothing_of_the_service(env: dict[str, str], tmp_path: Path) -> None:
