@@ -9,6 +9,7 @@ import base64
 import binascii
 import ipaddress
 import re
+from decimal import Decimal
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
@@ -39,7 +40,7 @@ def _token(value: SecretStr) -> SecretStr:
 
 def _password(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < SHORTEST_PASSWORD:
-        raise wrong(f"must have at least {SHORTEST_PASSWORD} characters: it is all that guards the page")
+        raise wrong(f"must have at least {SHORTEST_PASSWORD} characters: a short one can be guessed")
     return value
 
 
@@ -69,6 +70,7 @@ def conflict(message: str) -> PydanticCustomError:
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Price = Annotated[Decimal, Field(ge=0, max_digits=12, allow_inf_nan=False)]
 Waits = Annotated[
     tuple[Annotated[float, Field(gt=0, le=TWILIO_KEEPS, allow_inf_nan=False)], ...],
     BeforeValidator(_split),

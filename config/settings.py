@@ -37,6 +37,7 @@ from config.fields import (
     HOUR,
     TWILIO_KEEPS,
     Password,
+    Price,
     Rate,
     Seconds,
     SigningSecrets,
@@ -208,6 +209,42 @@ class Settings(BaseModel):
         default=Thresholds(),
         description="From how much on something is worth a verdict: `name=value` separated by commas, e.g. "
         "`many_rejoins=10,at_capacity_share=0.9`. Names, meaning and defaults: [verdicts](verdicts.md).",
+    )
+
+    participants: bool = Field(
+        default=False,
+        description="Fetch the participants of every room too: when they joined and left, why, errors, region, SDK. "
+        "One more request to Twilio for each room. Off, because it is data about persons. Set it once every worker "
+        "runs a version that knows it.",
+    )
+    participants_deadline: Seconds = Field(
+        default=HOUR / 2,
+        description="After this long without them the report goes out, and says that participants are missing.",
+    )
+    identities: Literal["hashed", "full", "none"] = Field(
+        default="hashed",
+        description="What is kept and sent of who participants are. `hashed`: `person-` and twelve hexadecimal digits, "
+        "the same for the same identity, so that rejoins can be told; `full`: the identity as the application gave it; "
+        "`none`: nothing. Hashed, because an identity is often a name or an address. Rooms keep what they were fetched "
+        "with.",
+    )
+    identity_key: Password | None = Field(
+        default=None,
+        description="Key of the hashes, at least 12 characters: `openssl rand -base64 24`. Unset: made of the account "
+        "SID and the first `TWILIO_AUTH_TOKEN`, so that after a rotation the same person gets another hash. Web and "
+        "workers need the same.",
+    )
+
+    cost_participant_minute: Price | None = Field(
+        default=None,
+        description="What a participant minute costs you, e.g. `0.004`: reports, the digest and the page then hold an "
+        "estimate. Unset, for Twilio's prices change and yours may be other ones.",
+    )
+    cost_recorded_minute: Price | None = Field(
+        default=None, description="The same for a recorded minute of one participant."
+    )
+    cost_currency: str = Field(
+        default="USD", pattern="^[A-Z]{3}$", description="The currency of these two, by its code of three letters."
     )
 
     http_connect_timeout: Seconds = Field(

@@ -52,6 +52,12 @@ def find_troubles(
     return Troubles(connections, broken_off, media_lost, tuple(names.most_common()))
 
 
+def has_trouble(participant: Mapping[str, Any]) -> bool:
+    """Whether this connection lost its media or broke off."""
+    code = _code_of(participant)
+    return code in MEDIA or _broke_off(code, participant.get("end_reason"))
+
+
 def _code_of(participant: Mapping[str, Any]) -> int:
     code = participant.get("error_code")
     if isinstance(code, str) and re.fullmatch(r"[0-9]{1,9}", code):

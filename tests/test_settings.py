@@ -255,6 +255,7 @@ def test_each_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "HTTPS_PROXY": "http://user:proxy-password@proxy.example:3128",
         "HTTP_PROXY": "http://proxy.example:3128",
         "OPS_PASSWORD": "correct horse battery",
+        "IDENTITY_KEY": "staple battery horse",
         "METRICS_TOKEN": "metrics-token",
         "SENTRY_DSN": "https://sentry-key@sentry.example/1",
         "OTEL_EXPORTER_OTLP_HEADERS": "x-key=collector-key",
