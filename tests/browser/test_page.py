@@ -21,6 +21,12 @@ ROOMS = {
 }
 
 
+FOCUS = """() => {
+  const style = getComputedStyle(document.activeElement);
+  return [document.activeElement.id, style.outlineStyle, parseFloat(style.outlineWidth)];
+}"""
+
+
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_every_page_fits_is_readable_and_breaks_no_policy(
     visit: OpenVisit, stage: Stage, size: str, scheme: Literal["light", "dark"]
@@ -102,10 +108,12 @@ def test_finding_a_room_and_resending_it_by_keyboard_alone(visit: OpenVisit) -> 
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    while page.evaluate("document.activeElement.id") != "q":
+    focused = ""
+    while focused != "q":
         page.keyboard.press("Tab")
-        focus = "getComputedStyle(document.activeElement)"
-        assert page.evaluate(f"{focus}.outlineStyle !== 'none' && parseFloat({focus}.outlineWidth) >= 2")
+        focused, style, width = page.evaluate(FOCUS)
+        assert style != "none", focused
+        assert width >= 2, focused
     page.keyboard.type("support 4711")
     page.keyboard.press("Enter")
     expect(page.get_by_role("row")).not_to_have_count(1)
