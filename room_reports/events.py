@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -70,7 +70,8 @@ class RoomEvent:
     """The summary of a room.
 
     `ended`: aware UTC, when the room ended, or else when the event was made; `summary`: with the names and spellings of
-    the Video Log Analyzer, None when Twilio has not completed it; `issues`: what Twilio detected, without identities.
+    the Video Log Analyzer, None when Twilio has not completed it; `issues`: what Twilio detected, without identities,
+    None when the event does not say.
     """
 
     account_sid: str
@@ -78,7 +79,7 @@ class RoomEvent:
     room_name: str
     ended: datetime | None
     summary: dict[str, Any] | None
-    issues: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[dict[str, Any]] | None
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _room(data: Mapping[str, Any], *, made: datetime | None) -> RoomEvent:
         room_name=clean_text(name)[:LONGEST_NAME] if isinstance(name, str) else "",
         ended=parse_time(data.get("end_time")) or made,
         summary=summary if is_settled else None,
-        issues=list(issues_of(data)),
+        issues=list(issues_of(data)) if "detected_issues" in data else None,
     )
 
 

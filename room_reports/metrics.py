@@ -43,6 +43,28 @@ CALLBACK_RESULTS = (
 )
 """Everything that can come of a status callback; the first three are counted by the ledger itself."""
 
+EVENT_RESULTS = (
+    "opened",
+    "expired",
+    "advanced",
+    "known",
+    "late",
+    "test",
+    "ignored",
+    "signature",
+    "account",
+    "host",
+    "malformed",
+    "media_type",
+    "method_not_allowed",
+    "too_large",
+    "truncated",
+    "chunked",
+    "redis",
+    "other",
+)
+"""Everything that can come of an event, or of the request that brought it; the first five are counted by the ledger."""
+
 REFUSALS = (
     "bad_request",
     "forbidden",
@@ -56,7 +78,7 @@ REFUSALS = (
     "too_many_requests",
     "other",
 )
-"""Why a request that was no status callback was not served."""
+"""Why a request that was neither a status callback nor an event was not served."""
 
 Labels = tuple[str, ...]
 
@@ -79,7 +101,13 @@ FAMILIES: Mapping[str, Family] = {
         "Status callbacks by what came of them: `opened`, `known`, `expired` (exact), `ignored`, or why not taken.",
         ("result",),
     ),
-    "requests_refused_total": Family("counter", "Requests that were no callback and not served.", ("reason",)),
+    "events_total": Family(
+        "counter",
+        "Events of Event Streams by what came of them: `opened`, `expired`, `advanced` (brought the summary of a room "
+        "that was known), `known`, `late` (all exact), `test`, `ignored`, or why not taken.",
+        ("result",),
+    ),
+    "requests_refused_total": Family("counter", "Requests that were neither and not served.", ("reason",)),
     "rooms_opened_total": Family("counter", "Rooms written down, by who told of them.", ("source",)),
     "rooms": Family("gauge", "Rooms in the ledger.", ("state",)),
     "dead_letters": Family("gauge", "Rooms with a delivery that was given up on and not sent again.", ()),
@@ -183,6 +211,7 @@ def counters(tally: Mapping[Labels, float]) -> Values:
     found: defaultdict[str, defaultdict[Labels, float]] = defaultdict(lambda: defaultdict(float))
     # From the start, so that the first of each is seen as an increase.
     found["callbacks_total"] |= {(result,): 0.0 for result in CALLBACK_RESULTS}
+    found["events_total"] |= {(result,): 0.0 for result in EVENT_RESULTS}
     for (kind, *parts), value in tally.items():
         match kind, parts:
             case "opens", [source, result]:
@@ -192,6 +221,8 @@ def counters(tally: Mapping[Labels, float]) -> Values:
                     found["rooms_opened_total"][source,] += value
             case "callbacks", [result]:
                 found["callbacks_total"][result,] += value
+            case "events", [result]:
+                found["events_total"][result,] += value
             case "requests", [reason]:
                 found["requests_refused_total"][reason,] += value
             case "attempts", [step, outcome, reason]:

@@ -1,4 +1,4 @@
-"""The web door's application: receives status callbacks and says how it is. The only part that knows Flask."""
+"""The web door's application: receives callbacks and events, and says how it is. The only part that knows Flask."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from flask import Flask
 from config.settings import Settings
 from room_reports.ledger import Ledger
 from room_reports.telemetry.tracing import NO_TRACES, Traces
-from room_reports.web import answers, ops
+from room_reports.web import answers, events, ops
+from room_reports.web.events import EventReceiver
 from room_reports.web.health import health
 from room_reports.web.metrics import metrics
-from room_reports.web.receiving import Receiving, receiver_of
+from room_reports.web.receiving import PATHS, Receiving, receiver_of
 from room_reports.web.tally import Tally
 from room_reports.web.tally_writer import TallyWriter
 
@@ -27,5 +28,7 @@ def create_app(settings: Settings, ledger: Ledger, traces: Traces = NO_TRACES) -
     ops.install(app, settings, ledger)
     app.register_blueprint(metrics(settings, ledger, writer))
     app.extensions["tally"] = tally
-    app.wsgi_app = Receiving(receiver_of(settings, ledger, tally, traces), rest=app.wsgi_app)  # type: ignore[method-assign]
+    rooms = receiver_of(settings, ledger, tally, traces)
+    takers = dict.fromkeys(PATHS, rooms) | dict.fromkeys(events.PATHS, EventReceiver(rooms))
+    app.wsgi_app = Receiving(takers, rest=app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 LONGEST_BODY = 64 * 1024
 """Bytes; a status callback has less than one thousand."""
 
+EVENTS_PATH = "/twilio/events"
+LONGEST_EVENTS = 256 * 1024
+"""Bytes of what Event Streams sends at once: a room's event has two thousand, and some 200 for each issue."""
+
 NO_CHUNKS = "send a Content-Length, not chunks"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

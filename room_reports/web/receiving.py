@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
@@ -53,21 +53,29 @@ TAKEN_REPLY = Reply(204)
 log = structlog.get_logger(__name__)
 
 
+class Taker(Protocol):
+    """Takes one kind of Twilio's requests."""
+
+    def take(self, environ: Environ, request_id: str) -> Reply:
+        """The answer to one request."""
+
+
 @dataclass
 class Receiving:
-    """The status callbacks, in front of everything else that is served (`rest`)."""
+    """Twilio's requests, each with its `taker` by path, in front of everything else that is served (`rest`)."""
 
-    receiver: Receiver
+    takers: Mapping[str, Taker]
     rest: WSGIApplication
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] not in PATHS:
+        path = environ["PATH_INFO"]
+        if path not in self.takers:
             return self.rest(environ, start_response)
         request_id = request_id_of(environ)
         try:
-            reply = self.receiver.take(environ, request_id)
+            reply = self.takers[path].take(environ, request_id)
         except Exception as error:
-            reply = fault(error, request_id=request_id, path=PATH)
+            reply = fault(error, request_id=request_id, path=path)
         body = reply.start(start_response, request_id=request_id)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
@@ -129,10 +137,7 @@ class Receiver:
 
     def verified(self, environ: Environ) -> dict[str, list[str]]:
         """The parameters that Twilio signed. Raises `Refusal`."""
-        host = forwarded(environ, "HOST", self.trusted_proxies) or environ.get("HTTP_HOST", "")
-        if self.hosts and host.lower() not in self.hosts:
-            hint = "Host is not that of PUBLIC_BASE_URL: have the proxy pass it on"
-            raise Refusal(400, "host", explain=lambda: {"hint": hint})
+        host = self.host_of(environ)
         is_form = environ["REQUEST_METHOD"] == "POST"
         params = decode(read_form(environ) if is_form else environ["QUERY_STRING"])
         signed = SignedParts(
@@ -141,11 +146,23 @@ class Receiver:
             signature=environ.get("HTTP_X_TWILIO_SIGNATURE"),
             settings=environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS"),
         )
+        self.tally.count(f"token {self.check_signature(signed, environ)}")
+        return params
+
+    def host_of(self, environ: Environ) -> str:
+        """The host that the request is for. Raises `Refusal` when that is not ours."""
+        host = forwarded(environ, "HOST", self.trusted_proxies) or environ.get("HTTP_HOST", "")
+        if self.hosts and host.lower() not in self.hosts:
+            hint = "Host is not that of PUBLIC_BASE_URL: have the proxy pass it on"
+            raise Refusal(400, "host", explain=lambda: {"hint": hint})
+        return host
+
+    def check_signature(self, signed: SignedParts, environ: Environ) -> int:
+        """The index of the token that it was made with. Raises `Refusal`."""
         verdict = verify(self.tokens, signed)
         if verdict.token is None:
             raise Refusal(403, "signature", explain=partial(self.explain, signed, environ))
-        self.tally.count(f"token {verdict.token}")
-        return params
+        return verdict.token
 
     def wanted(self, params: Mapping[str, Sequence[str]]) -> StatusCallback | None:
         """The callback of a room that ended; None for every other event. Raises `Refusal`."""
@@ -161,8 +178,7 @@ class Receiver:
 
     def open(self, callback: StatusCallback, request_id: str) -> str:
         """Opens the room: `opened`, `known` or `expired`. Raises `Refusal` when Redis does not take it in time."""
-        if time.monotonic() < self.resting_until:
-            raise Refusal(503, "redis", headers={"Retry-After": str(RETRY_AFTER)}, detail=self.resting_reason)
+        self.check_rest()
         ended = callback.timestamp
         try:
             sid = callback.room_sid
@@ -174,15 +190,24 @@ class Receiver:
                     ended=ended,
                     callback=callback.to_json(),
                     request_id=request_id,
-                    expired=ended is not None and datetime.now(UTC) - ended > timedelta(seconds=TWILIO_KEEPS),
+                    expired=is_too_old(ended),
                     traceparent=span.traceparent,
                 )
                 span.tell(result=result)
                 return result
         except LedgerUnavailable as error:
-            if error.reason == "timeout":
-                self.resting_reason, self.resting_until = error.reason, time.monotonic() + REST
-            raise Refusal(503, "redis", headers={"Retry-After": str(RETRY_AFTER)}, detail=error.reason) from error
+            raise self.away(error) from error
+
+    def check_rest(self) -> None:
+        """Raises `Refusal` while Redis is left alone."""
+        if time.monotonic() < self.resting_until:
+            raise Refusal(503, "redis", headers={"Retry-After": str(RETRY_AFTER)}, detail=self.resting_reason)
+
+    def away(self, error: LedgerUnavailable) -> Refusal:
+        """The refusal of what Redis did not take."""
+        if error.reason == "timeout":
+            self.resting_reason, self.resting_until = error.reason, time.monotonic() + REST
+        return Refusal(503, "redis", headers={"Retry-After": str(RETRY_AFTER)}, detail=error.reason)
 
     def signed_url(self, environ: Environ, host: str) -> str:
         """The URL as Twilio has it: never decoded on the way, for the signature covers each escape."""
@@ -192,14 +217,22 @@ class Receiver:
         scheme = forwarded(environ, "PROTO", self.trusted_proxies) or environ["wsgi.url_scheme"]
         return f"{scheme}://{host}{target}"
 
-    def refuse(self, refusal: Refusal, environ: Environ, request_id: str) -> Reply:
-        """Counts and logs a refusal, and answers it."""
+    def refuse(
+        self,
+        refusal: Refusal,
+        environ: Environ,
+        request_id: str,
+        *,
+        said: str = "status callback not taken",
+        counted: str = "",
+    ) -> Reply:
+        """Counts and logs a refusal, and answers it. `counted`: what stands before its reason where it is counted."""
         body = {"error": refusal.reason}
         if refusal.detail is not None:
             body["detail"] = refusal.detail
-        if seen := self.tally.count(refusal.reason):
+        if seen := self.tally.count(counted + refusal.reason):
             log.warning(
-                "status callback not taken",
+                said,
                 **body,
                 **refusal.explain(),
                 status=refusal.status,
@@ -241,6 +274,11 @@ def hosts_of(base_url: str | None) -> frozenset[str]:
     name = f"[{name}]" if ":" in name else name
     port = url.port or usual
     return frozenset({f"{name}:{port}", name} if port == usual else {f"{name}:{port}"})
+
+
+def is_too_old(ended: datetime | None) -> bool:
+    """Whether Twilio keeps nothing of a room any more that ended then (aware UTC)."""
+    return ended is not None and datetime.now(UTC) - ended > timedelta(seconds=TWILIO_KEEPS)
 
 
 def check_method(environ: Environ) -> None:

@@ -21,7 +21,7 @@ from gunicorn import util  # type: ignore[import-untyped]  # gunicorn ships no t
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from room_reports.web.answers import LONGEST_BODY
+from room_reports.web.answers import EVENTS_PATH, LONGEST_BODY, LONGEST_EVENTS
 from room_reports.web.tally import Tally
 
 RECEIVE = 10.0
@@ -42,6 +42,7 @@ LOOK = 0.25
 """Seconds between looks at which connections have run out of time."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+_EVENTS = f"POST {EVENTS_PATH}".encode()
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
 
 STATUS = {
@@ -92,7 +93,8 @@ class Connection(TConn):  # type: ignore[misc]  # no types
         found = _LENGTH.search(head)
         length = int(found[1][:9]) if found else 0
         # A body that will be refused is not collected, and the connection is not used again.
-        self.is_whole = length <= LONGEST_BODY and not _CHUNKED.search(head)
+        longest = LONGEST_EVENTS if head.startswith(_EVENTS) else LONGEST_BODY
+        self.is_whole = length <= longest and not _CHUNKED.search(head)
         return len(self.received) >= end + 4 + length or not self.is_whole
 
     def has_unread(self) -> bool:

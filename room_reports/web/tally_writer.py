@@ -17,7 +17,7 @@ from collections import Counter
 import structlog
 
 from room_reports.ledger import Ledger, LedgerUnavailable
-from room_reports.metrics import CALLBACK_RESULTS, REFUSALS
+from room_reports.metrics import CALLBACK_RESULTS, EVENT_RESULTS, REFUSALS
 from room_reports.web.tally import Tally
 
 EVERY = 2.0
@@ -83,7 +83,10 @@ def by_metric(totals: dict[str, int]) -> Counts:
         name = kind.lower().replace(" ", "_")
         if name in COUNTED_BY_THE_LEDGER or name.startswith("token_"):
             continue
-        if name in CALLBACK_RESULTS:
+        if name.startswith("event_"):
+            result = name.removeprefix("event_")
+            found["events", result if result in EVENT_RESULTS else "other"] += count
+        elif name in CALLBACK_RESULTS:
             found["callbacks", name] += count
         else:
             found["requests", name if name in REFUSALS else "other"] += count
