@@ -21,6 +21,7 @@ from structlog.contextvars import bound_contextvars
 from config.thresholds import Thresholds
 from room_reports import faults
 from room_reports.callbacks import StatusCallback
+from room_reports.costs import NO_RATES, Rates
 from room_reports.destinations import Delivery, Destination, Notice
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.faults import Point
@@ -66,6 +67,7 @@ class Service:
     delivery_patience: Patience
     console_url: str
     thresholds: Thresholds
+    rates: Rates = NO_RATES
     traces: Traces = NO_TRACES
 
 
@@ -254,6 +256,7 @@ def report_of(service: Service, claim: Claim, row: Mapping[str, str]) -> RoomRep
         reported_at=claim.now,
         console_url=service.console_url,
         thresholds=service.thresholds,
+        rates=service.rates,
         issues=json.loads(row["issues"]) if row.get("issues") else None,
     )
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, SkipValidation
 
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
+from room_reports.costs import NO_RATES, CostEstimate, Rates, estimate
 from room_reports.summaries import FIELDS, Reading, RoomSummary, clean_text, forwardable, read_summary
 from room_reports.trimming import Limits, Trimmer
 from room_reports.troubles import find_troubles
@@ -109,6 +110,11 @@ class Derived(BaseModel, frozen=True):
     peak: Peak
     recorded_minutes: float | None = Field(description="Recorded time of all participants together.")
     seconds_to_report: float | None = Field(description="From the end of the room to the making of this report.")
+    cost_estimate: CostEstimate | None = Field(
+        default=None,
+        description="What the room may have cost, by `COST_PARTICIPANT_MINUTE` and `COST_RECORDED_MINUTE`: an "
+        "estimate, not a bill. Null without them.",
+    )
 
 
 class Issue(BaseModel, frozen=True):
@@ -208,6 +214,7 @@ def build_report(
     issues: Sequence[Mapping[str, Any]] | None = None,
     usual_duration: float | None = None,
     thresholds: Thresholds = USUAL_THRESHOLDS,
+    rates: Rates = NO_RATES,
 ) -> RoomReport:
     """The report of a room from all that is known of it.
 
@@ -218,7 +225,7 @@ def build_report(
     forwarded = None if summary is None else forwardable(summary)
     reading = read_summary(forwarded or {})
     complete = completeness.state == "complete"
-    derived = derive(callback, reading.summary, reported_at)
+    derived = derive(callback, reading.summary, reported_at, rates)
     facts = Facts(
         callback,
         reading,
@@ -276,7 +283,9 @@ def _reported(callback: StatusCallback) -> ReportedCallback:
     )
 
 
-def derive(callback: StatusCallback | None, summary: RoomSummary, reported_at: datetime) -> Derived:
+def derive(
+    callback: StatusCallback | None, summary: RoomSummary, reported_at: datetime, rates: Rates = NO_RATES
+) -> Derived:
     """The figures that follow from callback and summary. A negative amount is no amount."""
     ended_at = summary.end_time or (callback.timestamp if callback else None)
     connections, identities = _amount(summary.unique_participants), _amount(summary.unique_participant_identities)
@@ -292,6 +301,11 @@ def derive(callback: StatusCallback | None, summary: RoomSummary, reported_at: d
         peak=_peak(summary),
         recorded_minutes=_minutes(recorded),
         seconds_to_report=max((reported_at - ended_at).total_seconds(), 0.0) if ended_at else None,
+        cost_estimate=estimate(
+            rates,
+            participant_seconds=stayed,
+            recorded_seconds=0 if recorded is None and summary.recording_enabled is False else recorded,
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import redis
 
 from config.settings import Settings
 from room_reports import destinations, jobs
+from room_reports.costs import Rates
 from room_reports.insights import InsightsClient
 from room_reports.lanes import make_ledger
 from room_reports.telemetry.tracing import NO_TRACES, Traces
@@ -39,5 +40,6 @@ def make_service(
         delivery_patience=jobs.Patience(settings.delivery_waits, settings.delivery_deadline),
         console_url=settings.console_url,
         thresholds=settings.verdict_thresholds,
+        rates=Rates.of(settings),
         traces=traces,
     )

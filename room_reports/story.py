@@ -9,6 +9,7 @@ from typing import Any
 
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
+from room_reports.costs import Rates
 from room_reports.ledger import FINAL, SUMMARY, Room, Step
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
 from room_reports.words import span
@@ -61,7 +62,7 @@ def can_be_resent(step: Step) -> bool:
     return step.state in FINAL
 
 
-def report_of(room: Room, *, console_url: str, thresholds: Thresholds, at: datetime) -> RoomReport:
+def report_of(room: Room, *, console_url: str, thresholds: Thresholds, rates: Rates, at: datetime) -> RoomReport:
     """The report as it would be delivered at `at`."""
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
     is_complete = summary_step.state == "complete"
@@ -84,5 +85,6 @@ def report_of(room: Room, *, console_url: str, thresholds: Thresholds, at: datet
         reported_at=at,
         console_url=console_url,
         thresholds=thresholds,
+        rates=rates,
         issues=room.issues,
     )

@@ -73,6 +73,7 @@ def test_ordinary_report() -> None:
         "peak": {"concurrent": 4, "limit": 20, "share": 0.2, "max_concurrent": 20},
         "recorded_minutes": 41.0,
         "seconds_to_report": 600.0,
+        "cost_estimate": None,
     }
     assert data["callback"]["timestamp"] == "2026-11-23T14:05:05.678000Z"
     assert data["provenance"]["times_asked"] == 1

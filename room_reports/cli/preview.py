@@ -13,6 +13,7 @@ import click
 from config.settings import Settings, load_or_exit
 from room_reports.cli.desk import open_desk
 from room_reports.cli.terminal import RoomSid, print_json
+from room_reports.costs import Rates
 from room_reports.destinations import slack
 from room_reports.insights import state_of
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
@@ -69,6 +70,7 @@ def report_for(source: str) -> RoomReport:
                 room,
                 console_url=desk.settings.console_url,
                 thresholds=desk.settings.verdict_thresholds,
+                rates=Rates.of(desk.settings),
                 at=datetime.now(UTC),
             )
     return report_from(summary_in(source), load_or_exit())
@@ -104,6 +106,7 @@ def report_from(summary: dict[str, Any], settings: Settings) -> RoomReport:
         reported_at=now,
         console_url=settings.console_url,
         thresholds=settings.verdict_thresholds,
+        rates=Rates.of(settings),
     )
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
+from room_reports.costs import shown
 from room_reports.durations import spoken
 from room_reports.errors import Configuration, Permanent, Transient
 from room_reports.reports import Derived, ReportData, RoomReport
@@ -253,6 +254,8 @@ def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]
         yield "Recorded", spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
     if derived.rejoins:
         yield "Rejoins", str(derived.rejoins)
+    if derived.cost_estimate is not None:
+        yield "Cost", shown(derived.cost_estimate)
 
 
 def span(start: datetime | None, end: datetime) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from config.settings import Settings
 from config.thresholds import Thresholds
+from room_reports.costs import Rates
 from room_reports.lanes import lanes_of
 from room_reports.ledger import Lane, Ledger, LedgerUnavailable
 from room_reports.web.ops.sessions import KnownBrowsers
@@ -28,6 +29,7 @@ class Desk:
     lanes: tuple[Lane, ...]
     console_url: str
     thresholds: Thresholds
+    rates: Rates
     reconcile_every: float
     trusted_proxies: int
     password: str = field(repr=False)
@@ -43,6 +45,7 @@ class Desk:
             lanes=tuple(lanes_of(settings)),
             console_url=settings.console_url,
             thresholds=settings.verdict_thresholds,
+            rates=Rates.of(settings),
             reconcile_every=settings.reconcile_every,
             trusted_proxies=settings.trusted_proxies,
             password=settings.ops_password.get_secret_value(),

@@ -11,6 +11,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from room_reports.costs import shown
 from room_reports.destinations import slack
 from room_reports.durations import spoken
 from room_reports.ledger import FINAL, SUMMARY, Hold, Room, Step
@@ -66,7 +67,7 @@ class RoomPage:
 def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
     """What is shown of a room."""
     now = datetime.now(UTC)
-    report = report_of(room, console_url=desk.console_url, thresholds=desk.thresholds, at=now)
+    report = report_of(room, console_url=desk.console_url, thresholds=desk.thresholds, rates=desk.rates, at=now)
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
     is_reported = summary_step.state in FINAL and summary_step.state != "expired"
     deliveries = deliveries_of(room, configured=desk.destinations)
@@ -157,6 +158,8 @@ def facts_of(report: RoomReport) -> Iterator[tuple[str, str]]:
         yield "Average stay", spoken(round(derived.average_stay_seconds))
     if derived.recorded_minutes is not None:
         yield "Recorded", spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
+    if derived.cost_estimate is not None:
+        yield "Cost", shown(derived.cost_estimate)
     yield from _named(summary)
     yield "Account", report.data.account_sid
 
