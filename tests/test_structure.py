@@ -16,6 +16,9 @@ SERVICE = ("app.py", "worker.py", "config", "room_reports")
 ONLY = {
     "flask": ["app.py", "room_reports/web", "room_reports/cli"],
     "werkzeug": ["app.py", "room_reports/web"],
+    "itsdangerous": ["room_reports/web/ops/sessions.py"],
+    "markupsafe": ["room_reports/web/ops"],
+    "svg": ["room_reports/web/ops/charts.py"],
     "twilio": ["room_reports/signatures.py"],
     "rq": ["room_reports/dispatch.py", "room_reports/concurrent_worker.py", "room_reports/jobs.py", "worker.py"],
     "redis": [

@@ -8,15 +8,23 @@ from datetime import timedelta
 import pytest
 import redis
 import requests
+from flask import render_template
 
+from config.settings import load
 from room_reports.ledger import Outcome
+from room_reports.ledger.pages import Place
+from room_reports.web import create_app
+from room_reports.web.ops import listing
+from room_reports.web.ops.desk import Desk, Patience
 from room_reports.web.ops.listing import PAGE
+from room_reports.web.ops.overview import overview
+from room_reports.web.ops.sessions import KnownBrowsers, Sessions
 from sandbox.options import AUTH_TOKEN, WEBHOOK_SECRET
 from tests.support.processes import Web
 from tests.support.rooms_in_ledger import HOSTILE, LedgerWriter, sid_of
 from tests.support.servers import RedisServer
 from tests.web.conftest import Door
-from tests.web.ops.conftest import PASSWORD, SLACK_URL, Visitor
+from tests.web.ops.conftest import PASSWORD, SLACK_URL, Visitor, environment
 
 HOUR = timedelta(hours=1)
 
@@ -112,6 +120,20 @@ class TestRooms:
         sid = writer.open(1, "daily", ago=HOUR)
         assert operator.get(f"/?q={sid}", follow=False).headers["Location"] == f"/rooms/{sid}"
         assert operator.get(f"/?q=RM{'0' * 32}").status_code == 200
+
+    def test_a_search_that_ran_out_of_time_says_so_and_can_go_on(
+        self, writer: LedgerWriter, valkey: RedisServer
+    ) -> None:
+        app = create_app(load(environment(valkey)), writer.ledger)
+        desk = Desk.of(load(environment(valkey)), writer.ledger, KnownBrowsers(b"key", Sessions(public_base_url=None)))
+        query = listing.query_of({"q": "week"}, desk.destinations)
+        place = Place(sid_of(1), "1795428000.5")
+        found = listing.Rooms([], query.url(after=place), in_time=False, looked_at=60_000)
+        with app.test_request_context("/"):
+            page = render_template("rooms.html", overview=overview(desk, Patience()), rooms=found, query=query)
+        assert "Looked at 60,000 rooms and stopped" in page
+        assert f'href="/?q=week&amp;after={place.sid}-1795428000.5" rel="next">Search older rooms' in page
+        assert "No room matches" not in page
 
     def test_a_hold_says_what_it_is_and_what_to_do(self, operator: Visitor, writer: LedgerWriter) -> None:
         sid = writer.open(1, "daily", ago=HOUR)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import redis
 
-from tests.support.processes import Web
+from tests.support.processes import ROOT, Web, settings_for
+from tests.support.servers import RedisServer
 from tests.web.conftest import Door
 from tests.web.ops.conftest import PASSWORD, Visitor, token_in
 
@@ -17,6 +21,13 @@ PATHS = ("/", "/figures", "/rooms/RM" + "0" * 32, "/?q=x")
 def test_without_a_password_there_is_no_page(web: Web) -> None:
     for path in (*PATHS, "/login", "/ops/ops.css"):
         assert Visitor(web).get(path).status_code == 404
+
+
+def test_without_a_password_nothing_of_it_is_loaded(valkey: RedisServer) -> None:
+    code = "import sys, app; app.create(); print({'svg', 'room_reports.web.ops.views'} & set(sys.modules))"
+    env = {"PATH": os.environ["PATH"], **settings_for(valkey.url)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 @pytest.mark.parametrize("path", PATHS)
