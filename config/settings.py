@@ -235,6 +235,12 @@ class Settings(BaseModel):
         "workers need the same.",
     )
 
+    usual_durations: bool = Field(
+        default=False,
+        description="Remember how long the last 20 rooms of each name lasted, until `RETENTION` after the last: "
+        "reports then say when one was much shorter or longer than the middle of at least 5 of them. Off, because it "
+        "takes a further look at Redis for each room, and helps only where names are used again.",
+    )
     cost_participant_minute: Price | None = Field(
         default=None,
         description="What a participant minute costs you, e.g. `0.004`: reports, the digest and the page then hold an "

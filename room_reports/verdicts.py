@@ -6,8 +6,9 @@ had not completed: a verdict is either right or absent. From how much on a rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -21,6 +22,9 @@ from room_reports.troubles import Troubles
 Severity = Literal["info", "notice", "warning"]
 
 USUAL_THRESHOLDS = Thresholds()
+
+LEAST_FOR_USUAL = 5
+"""Earlier rooms of a name, before anything is called usual for it."""
 
 MOST_NAMED = 5
 """Fields that a sentence names."""
@@ -83,6 +87,11 @@ def judge(facts: Facts) -> tuple[Verdict, ...]:
         if text := rule.judge(facts):
             found.append(Verdict(code=rule.code, severity=rule.severity, text=text))
     return tuple(found)
+
+
+def usual_of(lengths: Sequence[int]) -> float | None:
+    """What is usual of these durations: the one in the middle, which a test call or a forgotten room does not move."""
+    return float(median(lengths)) if len(lengths) >= LEAST_FOR_USUAL else None
 
 
 def people(summary: RoomSummary) -> int | None:
@@ -283,14 +292,14 @@ RULES = (
     Rule(
         "shorter_than_usual",
         "notice",
-        "Much shorter than is usual for rooms of this name. Needs to know what is usual.",
+        "Much shorter than is usual for rooms of this name. Needs `USUAL_DURATIONS`.",
         _shorter_than_usual,
         ("shorter_than_usual_share", "unusual_seconds"),
     ),
     Rule(
         "longer_than_usual",
         "notice",
-        "Much longer than is usual for rooms of this name. Needs to know what is usual.",
+        "Much longer than is usual for rooms of this name. Needs `USUAL_DURATIONS`.",
         _longer_than_usual,
         ("longer_than_usual_times", "unusual_seconds"),
     ),
