@@ -83,7 +83,7 @@ class RoomEvent:
 
 
 @dataclass(frozen=True)
-class TestEvent:
+class SinkTest:
     """A test of the sink."""
 
     test_id: str | None
@@ -98,13 +98,13 @@ def elements(body: bytes) -> list[Any]:
     return document if isinstance(document, list) else [document]
 
 
-def read(element: Any) -> RoomEvent | TestEvent | None:
+def read(element: Any) -> RoomEvent | SinkTest | None:
     """One event; None for a type that is none of ours. Raises `MalformedEvent`."""
     if not isinstance(element, dict) or not isinstance(kind := element.get("type"), str):
         raise MalformedEvent("not an event: an object with a type")
     if kind == TEST:
         test_id = _data_of(element).get("test_id")
-        return TestEvent(test_id if isinstance(test_id, str) and _TEST_ID.fullmatch(test_id) else None)
+        return SinkTest(test_id if isinstance(test_id, str) and _TEST_ID.fullmatch(test_id) else None)
     if kind == ROOM_SUMMARY:
         return _room(_data_of(element), made=parse_time(element.get("time")))
     return None

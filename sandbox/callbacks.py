@@ -136,16 +136,35 @@ def request(
     )
 
 
-def json_request(url: str, document: Mapping[str, Any], *, token: str, post_to: str | None = None) -> SignedRequest:
-    """A request signed the way Twilio signs JSON bodies, which Video never sends: `bodySHA256` in the query."""
-    body = json.dumps(document).encode()
+def json_request(
+    url: str,
+    document: Any,
+    *,
+    token: str,
+    algorithm: str = HMAC_SHA1,
+    forge: Forgery | None = None,
+    post_to: str | None = None,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> SignedRequest:
+    """A request signed the way Twilio signs JSON bodies, as Event Streams sends it: `bodySHA256` in the query.
+
+    `body`: what is sent and signed instead of the document; the rest is as for `request`.
+    """
+    body = json.dumps(document).encode() if body is None else body
     digest = [("bodySHA256", hashlib.sha256(body).hexdigest())]
     signed_url = _with_query(urldefrag(url).url, digest)
-    headers = _headers(signed_url, sign(signed_url, (), token), HMAC_SHA1)
+    signature = _forged_signature(sign(signed_url, (), _token(token, forge), algorithm=algorithm), forge)
+    body = body + b" " if forge == "tampered" else body
     return SignedRequest(
         method="POST",
         url=_with_query(urldefrag(post_to or url).url, digest),
-        headers={**headers, "Content-Type": "application/json", "Content-Length": str(len(body))},
+        headers={
+            **_headers(signed_url, signature, algorithm),
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        },
         body=body,
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from room_reports.events import MalformedEvent, RoomEvent, TestEvent, elements, read
+from room_reports.events import MalformedEvent, RoomEvent, SinkTest, elements, read
 from room_reports.ledger import LedgerUnavailable
 from room_reports.signatures import HINTS, Cause, SignedParts, body_cause
 from room_reports.web.answers import EVENTS_PATH, LONGEST_EVENTS, NO_CHUNKS, Environ, Reply, small_json
@@ -85,7 +85,7 @@ class EventReceiver:
             return self.pass_over("account", "the event's account is not TWILIO_ACCOUNT_SID", request_id)
         self.rooms.check_rest()
         try:
-            return self.note_test(event, request_id) if isinstance(event, TestEvent) else self.note(event, request_id)
+            return self.note_test(event, request_id) if isinstance(event, SinkTest) else self.note(event, request_id)
         except LedgerUnavailable as error:
             raise self.rooms.away(error) from error
 
@@ -108,7 +108,7 @@ class EventReceiver:
         log.info(TAKEN[result], room_sid=sid, request_id=request_id)
         return result
 
-    def note_test(self, event: TestEvent, request_id: str) -> str:
+    def note_test(self, event: SinkTest, request_id: str) -> str:
         """A test of the sink: what Twilio wants to hear of it is kept for `flask event-streams`."""
         if event.test_id is not None:
             self.rooms.ledger.note_test_event(event.test_id)
