@@ -18,7 +18,7 @@ from room_reports.connection import loop_client, web_client, worker_client
 from room_reports.dispatch import CALLS, queues_of, run_dispatcher
 from room_reports.heartbeat import Heartbeat
 from room_reports.lanes import make_ledger
-from room_reports.ledger import SUMMARY
+from room_reports.ledger import PARTICIPANTS, SUMMARY
 from room_reports.service import make_service, make_transport
 from room_reports.telemetry import start_or_exit
 from room_reports.telemetry.tracing import NO_TRACES, Traces
@@ -67,7 +67,11 @@ def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
         connection=loop_client(settings),
         serializer=JSONSerializer,
         threads=settings.worker_threads,
-        calls={CALLS[SUMMARY]: jobs.fetch_summary, CALLS["*"]: jobs.deliver},
+        calls={
+            CALLS[SUMMARY]: jobs.fetch_summary,
+            CALLS[PARTICIPANTS]: jobs.fetch_participants,
+            CALLS["*"]: jobs.deliver,
+        },
         longest_job=settings.step_lease * 2,
         grace=settings.shutdown_grace,
         hand_back=jobs.hand_back,

@@ -68,7 +68,7 @@ def take_through(ledger: Ledger, room_sid: str) -> None:
     )
     claim = ledger.begin(room_sid, SUMMARY, 1)
     assert claim is not None
-    ledger.finish(claim, Outcome("complete", fields={"summary": "{}"}, deliveries=DESTINATIONS), took=0.2)
+    ledger.finish(claim, Outcome("complete", fields={"summary": "{}"}, opens=DESTINATIONS), took=0.2)
     for name in DESTINATIONS:
         claim = ledger.begin(room_sid, name, 1)
         assert claim is not None

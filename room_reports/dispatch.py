@@ -15,13 +15,17 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from room_reports.ledger import SUMMARY, JobKind, Ledger, LedgerUnavailable, QueueEntry
+from room_reports.ledger import PARTICIPANTS, SUMMARY, JobKind, Ledger, LedgerUnavailable, QueueEntry
 
 PREFIX = "room-reports:"
 """In front of the ledger's keys, where no setting says otherwise."""
 
 FAILURE_TTL = 7 * 24 * 3600
-CALLS = {SUMMARY: "room_reports.jobs.fetch_summary", "*": "room_reports.jobs.deliver"}
+CALLS = {
+    SUMMARY: "room_reports.jobs.fetch_summary",
+    PARTICIPANTS: "room_reports.jobs.fetch_participants",
+    "*": "room_reports.jobs.deliver",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +70,7 @@ def queue_entry(prefix: str = PREFIX) -> QueueEntry:
         job_prefix=Job.redis_job_namespace_prefix,
         job_tag=job_tag(prefix),
         fields=tuple(str(part) for pair in constant.items() for part in pair),
-        kinds={SUMMARY: kind_of(summaries, CALLS[SUMMARY]), "*": kind_of(deliveries, CALLS["*"])},
+        kinds={step: kind_of(deliveries if step == "*" else summaries, call) for step, call in CALLS.items()},
     )
 
 

@@ -13,6 +13,7 @@ class Point(StrEnum):
     JOB_TAKEN = "job taken"
     ATTEMPT_BEGUN = "attempt begun"
     SUMMARY_FETCHED = "summary fetched"
+    PARTICIPANTS_FETCHED = "participants fetched"
     REPORT_BUILT = "report built"
     REPORT_SENT = "report sent"
     OUTCOME_WRITTEN = "outcome written"

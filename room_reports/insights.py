@@ -15,6 +15,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 from room_reports.errors import Permanent, Transient
+from room_reports.participants import Identities, Known, Participant, keep, read_participant
 from room_reports.transport import Response, Transport, raise_for_status
 
 KEPT = timedelta(days=7)
@@ -25,6 +26,9 @@ PAGE_SIZE = 500
 
 PAGES_FOLLOWED = 400
 """A bound on one listing: 200,000 rooms. A list that never ends is a fault, not a busy week."""
+
+PARTICIPANT_PAGES = 2
+"""Requests for the participants of one room, so that an attempt ends within its lease: 1000 participants."""
 
 State = Literal["complete", "timeout", "in_progress", "not_started", "not_found"]
 
@@ -74,10 +78,29 @@ class InsightsClient:
         if response.status == 404:
             return Fetched("not_found", None)
         raw = document_of(response)
-        for name, expected in (("room_sid", room_sid), ("account_sid", account_sid)):
-            if raw.get(name) is not None and str(raw[name]).lower() != expected.lower():
-                raise Transient("wrong_room", f"Twilio answered about another {name.removesuffix('_sid')}")
+        refuse_other_rooms(raw, room_sid=room_sid, account_sid=account_sid)
         return Fetched(state_of(raw.get("processing_state")), raw)
+
+    def participants(self, room_sid: str, *, account_sid: str, identities: Identities) -> Known:
+        """The participants of a room, as far as they are kept; nobody where Twilio knows of none.
+
+        Asks once for each page. Raises what `fetch` raises, and `Permanent` when a page points to another host.
+        """
+        found: list[Participant] = []
+        url: str | None = f"{self._rooms}/{quote(room_sid, safe='')}/Participants?PageSize={PAGE_SIZE}"
+        for _ in range(PARTICIPANT_PAGES):
+            if url is None:
+                break
+            response = self._transport.get(url, auth=self._credentials)
+            if response.status == 404 and not found:
+                break
+            page = document_of(response)
+            for raw in records_of(page, "participants"):
+                refuse_other_rooms(raw, room_sid=room_sid, account_sid=account_sid)
+                if participant := read_participant(raw, identities):
+                    found.append(participant)
+            url = self._same_host(next_page(page))
+        return keep(found)
 
     def completed_rooms(self, *, created_after: datetime, created_before: datetime) -> Iterator[list[ListedRoom]]:
         """Every completed room that was created in the window (aware UTC), a page at a time.
@@ -93,7 +116,7 @@ class InsightsClient:
                 return
             page = document_of(self._transport.get(url, auth=self._credentials))
             yield list(completed(page))
-            url = self._same_host((page.get("meta") or {}).get("next_page_url"))
+            url = self._same_host(next_page(page))
         raise Permanent("rejected", f"the list of rooms did not end after {PAGES_FOLLOWED} pages")
 
     def some_account(self) -> str | None:
@@ -107,7 +130,7 @@ class InsightsClient:
     def _same_host(self, url: str | None) -> str | None:
         """Credentials go to the host they are for and nowhere else, whatever a page says."""
         if url is not None and urlsplit(url)[:2] != urlsplit(self._rooms)[:2]:
-            raise Permanent("redirect", "the next page of the list of rooms is on another host")
+            raise Permanent("redirect", "the next page of the list is on another host")
         return url
 
 
@@ -121,6 +144,28 @@ def document_of(response: Response) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Transient("bad_body", "Twilio answered 200 with JSON that is not an object")
     return document
+
+
+def records_of(page: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The records of a page of a list. Raises `Transient` when it has none, which is not an empty list."""
+    records = page.get(name)
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise Transient("bad_body", f"Twilio answered 200 without a list of {name}")
+    return records
+
+
+def next_page(page: Mapping[str, Any]) -> str | None:
+    """Where the list goes on; None at its end."""
+    meta = page.get("meta")
+    url = meta.get("next_page_url") if isinstance(meta, dict) else None
+    return url if isinstance(url, str) else None
+
+
+def refuse_other_rooms(raw: Mapping[str, Any], *, room_sid: str, account_sid: str) -> None:
+    """Raises `Transient` when a record is about another room or account than was asked for."""
+    for name, expected in (("room_sid", room_sid), ("account_sid", account_sid)):
+        if raw.get(name) is not None and str(raw[name]).lower() != expected.lower():
+            raise Transient("wrong_room", f"Twilio answered about another {name.removesuffix('_sid')}")
 
 
 def state_of(value: object) -> State:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,19 @@ from room_reports.destinations import Delivery, Destination, Notice
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.faults import Point
 from room_reports.insights import KEPT, Fetched, InsightsClient, State, state_of
-from room_reports.ledger import SUMMARY, Claim, Day, Finished, LaneNews, Ledger, Outcome, lane_of, moment
+from room_reports.ledger import (
+    PARTICIPANTS,
+    SUMMARY,
+    Claim,
+    Day,
+    Finished,
+    LaneNews,
+    Ledger,
+    Outcome,
+    lane_of,
+    moment,
+)
+from room_reports.participants import Identities, fields_of, known_in
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
 from room_reports.telemetry.tracing import NO_TRACES, Span, Traces
 
@@ -64,7 +76,10 @@ class Service:
     insights: InsightsClient
     destinations: Mapping[str, Destination]
     summary_patience: Patience
+    participants_patience: Patience
     delivery_patience: Patience
+    with_participants: bool
+    identities: Identities
     console_url: str
     thresholds: Thresholds
     rates: Rates = NO_RATES
@@ -83,10 +98,15 @@ def use(service: Service) -> None:
 
 
 def fetch_summary(room_sid: str, step: str, attempt: int) -> None:
-    """RQ job: asks Twilio for a room's summary; a complete one opens the deliveries, and one of them goes on here.
+    """RQ job: asks Twilio for a room's summary; what follows from a complete one goes on here.
 
     Idempotent: a second run of the same attempt does nothing.
     """
+    run(room_sid, step, attempt)
+
+
+def fetch_participants(room_sid: str, step: str, attempt: int) -> None:
+    """RQ job: asks Twilio for a room's participants, and goes on like `fetch_summary`."""
     run(room_sid, step, attempt)
 
 
@@ -130,7 +150,7 @@ def run_claimed(service: Service, claim: Claim, report: RoomReport | None) -> tu
     """
     request_id = claim.row.get("request_id", "")
     facts: dict[str, str | int] = {"step": claim.step, "attempt": claim.attempt, "request_id": request_id}
-    name = "fetch summary" if claim.step == SUMMARY else f"deliver to {claim.step}"
+    name = f"fetch {claim.step}" if claim.step in FETCHING else f"deliver to {claim.step}"
     parent = claim.row.get("traceparent", "")
     with (
         bound_contextvars(request_id=request_id),
@@ -146,16 +166,17 @@ def make_attempt(
     faults.reach(Point.ATTEMPT_BEGUN)
     started = time.monotonic()
     try:
-        outcome = ask_for_summary(service, claim) if claim.step == SUMMARY else make_delivery(service, claim, report)
+        fetch = FETCHING.get(claim.step)
+        outcome = fetch(service, claim) if fetch else make_delivery(service, claim, report)
     except Exception:
         # A fault of ours must not lose the room: it is tried again like any other failure, and shows in the log.
         log.exception("attempt failed unexpectedly", **facts_of(claim))
         outcome = after_failure(service, claim, Transient("internal", "an unexpected error, see the log"))
-    if outcome.deliveries:
+    if outcome.opens and PARTICIPANTS not in outcome.opens:
         outcome, report = with_report(service, claim, outcome)
     span.tell(outcome=outcome.state, reason=outcome.reason or "")
     took = time.monotonic() - started
-    finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.deliveries))
+    finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.opens))
     faults.reach(Point.OUTCOME_WRITTEN)
     if finished is None:
         log.info("attempt was overtaken", **facts_of(claim))
@@ -199,18 +220,52 @@ def ask_for_summary(service: Service, claim: Claim) -> Outcome:
         return with_settled(service, fetched.state, fields=asked, lane="healthy")
     detail = f"Twilio says {fetched.state}"
     if service.summary_patience.is_over(claim.waited):
-        return Outcome("partial", "not_ready", detail, fields=asked, deliveries=tuple(service.destinations))
+        return Outcome("partial", "not_ready", detail, fields=asked, opens=after_summary(service))
     pause = service.summary_patience.pause(tries=claim.tries, waited=claim.waited)
     return Outcome("waiting", "not_ready", detail, pause=pause, fields=asked)
 
 
 def with_settled(service: Service, state: State, *, fields: Mapping[str, str | int | float], lane: LaneNews) -> Outcome:
     """What a summary leads to that Twilio will add nothing to, wherever it came from."""
-    deliveries = tuple(service.destinations)
+    opens = after_summary(service)
     if state == "complete":
-        return Outcome("complete", lane=lane, fields=fields, deliveries=deliveries)
+        return Outcome("complete", lane=lane, fields=fields, opens=opens)
     detail = "Twilio stopped before the summary was complete"
-    return Outcome("partial", "not_ready", detail, lane=lane, fields=fields, deliveries=deliveries)
+    return Outcome("partial", "not_ready", detail, lane=lane, fields=fields, opens=opens)
+
+
+def after_summary(service: Service) -> tuple[str, ...]:
+    """What begins when a summary is finished."""
+    return (PARTICIPANTS,) if service.with_participants else tuple(service.destinations)
+
+
+def ask_for_participants(service: Service, claim: Claim) -> Outcome:
+    """One attempt of the participants step: Twilio is asked, unless events have told of every one."""
+    deliveries = tuple(service.destinations)
+    if is_told_of_all(claim.row):
+        return Outcome("complete", lane="neutral", opens=deliveries)
+    try:
+        known = service.insights.participants(
+            claim.room_sid, account_sid=claim.row["account"], identities=service.identities
+        )
+    except Failure as failure:
+        return after_failure(service, claim, failure)
+    faults.reach(Point.PARTICIPANTS_FETCHED)
+    return Outcome("complete", fields=fields_of(known), opens=deliveries)
+
+
+def is_told_of_all(row: Mapping[str, str]) -> bool:
+    """Whether events have told of as many participants as the summary counts."""
+    known = known_in(row)
+    counted = json.loads(row.get("summary") or "{}").get("unique_participants")
+    return known is not None and isinstance(counted, int) and len(known.participants) + known.left_out >= counted
+
+
+FETCHING: Mapping[str, Callable[[Service, Claim], Outcome]] = {
+    SUMMARY: ask_for_summary,
+    PARTICIPANTS: ask_for_participants,
+}
+"""The steps that ask Twilio."""
 
 
 def make_delivery(service: Service, claim: Claim, report: RoomReport | None) -> Outcome:
@@ -284,20 +339,23 @@ def after_failure(service: Service, claim: Claim, failure: Failure) -> Outcome:
     """What a failed attempt leads to. The one place where retries are decided.
 
     A refusal of us as a whole holds the lane and costs the room nothing. Anything transient is tried again until the
-    deadline. Then, and after a permanent failure, a delivery becomes a dead letter, and a summary is done without: the
-    report goes out with what is known.
+    deadline. Then, and after a permanent failure, a delivery becomes a dead letter, and what Twilio did not give is
+    done without: the report goes out with what is known.
     """
-    is_summary = claim.step == SUMMARY
-    patience = service.summary_patience if is_summary else service.delivery_patience
-    fields = fields_of_asking(claim, None) if is_summary else {}
+    patience = {SUMMARY: service.summary_patience, PARTICIPANTS: service.participants_patience}.get(
+        claim.step, service.delivery_patience
+    )
+    fields = fields_of_asking(claim, None) if claim.step == SUMMARY else {}
     outcome = partial(Outcome, reason=failure.reason, detail=failure.detail, lane=news_of(failure), fields=fields)
     if isinstance(failure, Configuration):
         return outcome("waiting", counts=False)
     if isinstance(failure, Transient) and not patience.is_over(claim.waited):
         pause = max(patience.pause(tries=claim.tries, waited=claim.waited), failure.retry_after or 0)
         return outcome("waiting", pause=pause, hold_for=failure.retry_after)
-    if is_summary:
-        return outcome("partial", deliveries=tuple(service.destinations))
+    if claim.step == SUMMARY:
+        return outcome("partial", opens=after_summary(service))
+    if claim.step == PARTICIPANTS:
+        return outcome("partial", opens=tuple(service.destinations))
     return outcome("dead")
 
 
@@ -325,6 +383,8 @@ def tell(service: Service, claim: Claim, outcome: Outcome, finished: Finished, *
         log.warning("summary expired before it was fetched", **facts)
     elif claim.step == SUMMARY:
         log.info("summary fetched", completeness=outcome.state, **facts)
+    elif claim.step == PARTICIPANTS:
+        log.info("participants fetched", completeness=outcome.state, **facts)
     else:
         log.info("report delivered", **facts)
     if finished.hold == "released":

@@ -9,6 +9,7 @@ from room_reports import destinations, jobs
 from room_reports.costs import Rates
 from room_reports.insights import InsightsClient
 from room_reports.lanes import make_ledger
+from room_reports.participants import Identities
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.transport import Transport
 
@@ -37,7 +38,10 @@ def make_service(
         ),
         destinations=destinations.build(settings, transport),
         summary_patience=jobs.Patience(settings.summary_waits, settings.summary_deadline),
+        participants_patience=jobs.Patience(settings.delivery_waits, settings.participants_deadline),
         delivery_patience=jobs.Patience(settings.delivery_waits, settings.delivery_deadline),
+        with_participants=settings.participants,
+        identities=Identities.from_settings(settings),
         console_url=settings.console_url,
         thresholds=settings.verdict_thresholds,
         rates=Rates.of(settings),

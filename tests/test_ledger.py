@@ -75,7 +75,7 @@ def finish(ledger: Ledger, claim: Claim, outcome: Outcome, *, go_on: bool = Fals
 
 
 def complete(*deliveries: str) -> Outcome:
-    return Outcome("complete", fields={"summary": '{"duration_sec":60}'}, deliveries=deliveries)
+    return Outcome("complete", fields={"summary": '{"duration_sec":60}'}, opens=deliveries)
 
 
 def state_of(ledger: Ledger, step: str, *, number: int = 0) -> str:
@@ -323,7 +323,7 @@ class TestDeliveries:
 
     def test_what_goes_on_knows_what_the_row_says(self, ledger: Ledger, connection: redis.Redis) -> None:
         open_room(ledger)
-        outcome = Outcome("partial", "not_ready", fields={"summary": "{}", "asked": 2}, deliveries=("webhook",))
+        outcome = Outcome("partial", "not_ready", fields={"summary": "{}", "asked": 2}, opens=("webhook",))
         following = finish(ledger, begin(ledger, "summary"), outcome, go_on=True).following
         assert following is not None
         stored = cast(dict[bytes, bytes], connection.hgetall(f"t:room:{room_sid()}"))
@@ -355,7 +355,7 @@ class TestDeliveries:
         self, ledger: Ledger, summary: str, webhook: str, slack: str, room: str
     ) -> None:
         open_room(ledger)
-        finish(ledger, begin(ledger, "summary"), Outcome(summary, deliveries=("webhook", "slack")))
+        finish(ledger, begin(ledger, "summary"), Outcome(summary, opens=("webhook", "slack")))
         finish(ledger, begin(ledger, "webhook"), Outcome(webhook))
         assert ledger.counts() == {"all": 1, "open": 1, "delivered": 0, "partial": 0, "expired": 0, "dead": 0}
         finish(ledger, begin(ledger, "slack"), Outcome(slack))
@@ -601,7 +601,7 @@ class TestTally:
         for number, state in enumerate(("complete", "partial")):
             open_room(ledger, number)
             claim = begin(ledger, "summary", number=number)
-            finish(ledger, claim, Outcome(state, deliveries=("slack",), day=day))
+            finish(ledger, claim, Outcome(state, opens=("slack",), day=day))
             assert ledger.finish(claim, Outcome(state, day=day), took=0) is None
         assert ledger.days() == {date(2026, 11, 23): Day(rooms=2, participant_seconds=180, recorded_seconds=60)}
         assert not any(name[0] == "day" for name in ledger.tally())

@@ -70,7 +70,7 @@ def test_an_outcome_whose_answer_was_lost_is_written_once_and_goes_on(deaf: redi
     claim = ledger.begin(SID, "summary", 1)
     assert claim is not None
     Deaf.loses = True
-    finished = ledger.finish(claim, Outcome("complete", deliveries=("slack", "webhook")), took=0.1, go_on=True)
+    finished = ledger.finish(claim, Outcome("complete", opens=("slack", "webhook")), took=0.1, go_on=True)
     assert not Deaf.loses, "no answer was lost, this proves nothing"
     assert finished is not None and finished.following is not None
     assert (finished.following.step, finished.following.attempt, finished.following.series) == ("slack", 1, 1)

@@ -4,6 +4,7 @@ from room_reports.ledger.attempts import Claim, Finished, JobKind, LaneNews, Out
 from room_reports.ledger.ledger import Ledger
 from room_reports.ledger.rows import (
     FINAL,
+    PARTICIPANTS,
     ROOM_STATES,
     SUMMARY,
     TWILIO,
@@ -23,6 +24,7 @@ from room_reports.ledger.unavailable import LedgerUnavailable
 __all__ = [
     "BUCKETS",
     "FINAL",
+    "PARTICIPANTS",
     "ROOM_STATES",
     "SCHEMA",
     "SUMMARY",

@@ -37,7 +37,7 @@ class QueueEntry:
     @property
     def lists(self) -> tuple[str, ...]:
         """The keys in which jobs wait."""
-        return tuple(kind.list for kind in self.kinds.values())
+        return tuple(dict.fromkeys(kind.list for kind in self.kinds.values()))
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Outcome:
 
     `state`: `waiting` (due again after `pause` seconds) or a final state; `counts`: whether it uses up a place in the
     waits; `lane`: see `LaneNews`; `hold_for`: seconds to hold the lane, when the other side named them; `fields`: what
-    to keep in the row; `deliveries`: the destinations whose deliveries start now, and `day`: what the room adds to the
-    counts of its day (summary step only).
+    to keep in the row; `opens`: the steps that begin now; `day`: what the room adds to the counts of its day (once,
+    where the deliveries begin); `lasted`: how many seconds, to be remembered for rooms of its name.
     """
 
     state: str
@@ -101,8 +101,9 @@ class Outcome:
     lane: LaneNews = "healthy"
     hold_for: float | None = None
     fields: Mapping[str, str | int | float] = field(default_factory=dict)
-    deliveries: tuple[str, ...] = ()
+    opens: tuple[str, ...] = ()
     day: Day | None = None
+    lasted: int | None = None
 
 
 @dataclass(frozen=True)

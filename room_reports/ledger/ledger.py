@@ -15,6 +15,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}worker:NAME     string  a worker's threads and how many are busy; gone half a minute after it last said so
     {p}counts          hash    what has happened, counted: names joined by `|`
     {p}days            hash    what the rooms of each day came to: `YYYY-MM-DD|rooms`, …
+    {p}lengths:NAME    string  how long the last rooms of a name lasted, newest first; NAME: a digest of account and name
     {p}batch:ID        string  a batch of counts that was added already; gone after an hour
     {p}event-test      string  the `test_id` of the last test of an Event Streams sink; gone after a day
     {p}chore:NAME      string  a periodic chore taken by some worker
@@ -26,6 +27,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
@@ -46,6 +48,8 @@ from room_reports.ledger.unavailable import guarded
 WORKER_GONE = 30
 DAYS_KEPT = 400
 TEST_KEPT = 24 * 3600
+LONGEST_ROOM = 366 * 24 * 3600
+"""Seconds. What Twilio sends may be any number."""
 
 HOLDING = frozenset({"failing", "heals", "operator"})
 """What an attempt may say of its lane that can hold it."""
@@ -181,7 +185,7 @@ class Ledger:
     def finish(self, claim: Claim, outcome: Outcome, *, took: float, go_on: bool = False) -> Finished | None:
         """Writes an attempt's outcome and all that follows from it. None when the attempt has been fenced off.
 
-        `took` is in seconds. With `go_on`, one of `outcome.deliveries` is begun for the caller to carry on with.
+        `took` is in seconds. With `go_on`, one of `outcome.opens` is begun for the caller to carry on with.
         """
         record = {
             "step": claim.step,
@@ -210,7 +214,8 @@ class Ledger:
             "waits": self._waits_of(claim.step) if outcome.lane in HOLDING else None,
             "fields": [part for pair in outcome.fields.items() for part in pair],
             "day": day_of(claim, outcome.day) if outcome.day else None,
-            "deliveries": outcome.deliveries,
+            "lasted": lasted_of(claim, outcome.lasted),
+            "opens": outcome.opens,
             "go_on": go_on,
             "record": json.dumps(record),
         }
@@ -223,6 +228,13 @@ class Ledger:
             row = row_of_following(claim, outcome, step=text(step), since=text(now), series=int(series))
             following = Claim(claim.room_sid, text(step), int(its_attempt), at(now), row)
         return Finished(hold=text(answer[1]), following=following)
+
+    def lengths(self, claim: Claim) -> tuple[int, ...]:
+        """How many seconds the last rooms of this one's name lasted, newest first; none for a room without a name."""
+        name = digest_of_name(claim)
+        with guarded():
+            found = self._redis.get(self._key("lengths", name)) if name else None
+        return tuple(int(seconds) for seconds in text(found).split(",")) if found else ()
 
     def release(self, room_sid: str, step: str, attempt: int) -> bool:
         """Hands back an attempt that will not be finished here: due at once. False when it is not current any more."""
@@ -512,7 +524,7 @@ class Ledger:
 
 
 def row_of_following(claim: Claim, outcome: Outcome, *, step: str, since: str, series: int) -> dict[str, str]:
-    """The row for the delivery that goes on where a summary ended; nobody has to read it again for that."""
+    """The row for the step that goes on where another ended; nobody has to read it again for that."""
     return claim.row_after(outcome) | {
         f"{step}.series": str(series),
         f"{step}.since": since,
@@ -524,6 +536,21 @@ def day_of(claim: Claim, day: Day) -> dict[str, Any]:
     """The day (UTC) on which the room ended, or was opened where its end is not known, and what it adds to it."""
     ended = moment(claim.row.get("ended")) or moment(claim.row.get("opened")) or claim.now
     return {"on": ended.date().isoformat(), "counts": list(vars(day).items())}
+
+
+def lasted_of(claim: Claim, seconds: int | None) -> dict[str, Any] | None:
+    """What is to be remembered of how long a room lasted, if it has a name."""
+    name = digest_of_name(claim)
+    return {"name": name, "seconds": str(min(seconds, LONGEST_ROOM))} if name and seconds is not None else None
+
+
+def digest_of_name(claim: Claim) -> str:
+    """What rooms of one name have in common, of one size whatever the name; empty for a room without one."""
+    name = claim.row.get("name")
+    if not name or name == claim.room_sid:
+        return ""  # Twilio names a room that was given no name by its SID
+    whole = f"{claim.row.get('account', '')}|{name}".encode()
+    return hashlib.sha1(whole, usedforsecurity=False).hexdigest()
 
 
 def at(seconds: bytes) -> datetime:

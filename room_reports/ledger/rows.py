@@ -9,10 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 SUMMARY = "summary"
-"""The step that fetches the summary; every other step is one destination's delivery and has its name."""
+"""The step that fetches the summary."""
+
+PARTICIPANTS = "participants"
+"""The step that fetches the participants, between the summary and the deliveries, where they are wanted; every other
+step is one destination's delivery and has its name."""
 
 TWILIO = "twilio"
-"""The lane of the summary step: what is held when Twilio is held."""
+"""The lane of the steps that ask Twilio: what is held when Twilio is held. A room has one of them at a time."""
 
 FINAL = frozenset({"complete", "partial", "expired", "delivered", "dead"})
 """The states in which a step is finished."""
@@ -23,7 +27,7 @@ ROOM_STATES = ("open", "delivered", "partial", "expired", "dead")
 
 def lane_of(step: str) -> str:
     """The lane a step waits in: what can be held or slowed as one."""
-    return TWILIO if step == SUMMARY else step
+    return TWILIO if step in (SUMMARY, PARTICIPANTS) else step
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,9 @@ class Step:
 class Room:
     """One row of the ledger. Times are aware UTC; `attempts` holds every attempt's record, oldest first.
 
-    `summary_source`: `event` when one brought the summary; `issues`: what Twilio detected, None when no event told.
+    `summary_source`: `event` when one brought the summary; `issues`: what Twilio detected, None when no event told;
+    `participants`: the fields of the row about them, as `room_reports.participants` reads them; `usual`: how many
+    seconds rooms of its name usually lasted when it was reported, None where that is not known.
     """
 
     sid: str
@@ -81,6 +87,8 @@ class Room:
     attempts: tuple[dict[str, Any], ...] = field(default=())
     summary_source: str | None = None
     issues: list[dict[str, Any]] | None = None
+    usual: float | None = None
+    participants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,8 @@ def room_from(sid: str, row: Mapping[str, str], dues: Mapping[str, float | None]
         summary=json.loads(summary) if summary else None,
         summary_source=row.get("summary.source"),
         issues=json.loads(row["issues"]) if row.get("issues") else None,
+        usual=float(row["usual"]) if row.get("usual") else None,
+        participants={name: value for name, value in row.items() if name.startswith("participant")},
         verdicts=tuple(json.loads(row.get("verdicts", "[]"))),
         first_asked=moment(row.get("first_asked")),
         last_asked=moment(row.get("last_asked")),

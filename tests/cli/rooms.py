@@ -68,7 +68,7 @@ def summarise(ledger: Ledger, sid: str, *, state: str = "complete") -> None:
         "first_asked": "1795428000.0",
         "last_asked": "1795428000.0",
     }
-    finish(ledger, sid, "summary", Outcome(state, fields=fields, deliveries=("slack", "webhook")))
+    finish(ledger, sid, "summary", Outcome(state, fields=fields, opens=("slack", "webhook")))
 
 
 def deliver(ledger: Ledger, sid: str, *, slack: str = "delivered", webhook: str = "delivered") -> None:

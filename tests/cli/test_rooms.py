@@ -87,7 +87,7 @@ class TestShow:
         sid = open_room(ledger)
         finish(ledger, sid, "summary", Outcome("waiting", "not_ready", "Twilio says in_progress", pause=0))
         ledger.dispatch()
-        finish(ledger, sid, "summary", Outcome("complete", deliveries=("slack",)), attempt=2)
+        finish(ledger, sid, "summary", Outcome("complete", opens=("slack",)), attempt=2)
         finish(ledger, sid, "slack", Outcome("dead", "rejected", "answered 400"))
         lines = run("rooms", "show", sid).output.splitlines()
         attempts = [line.split() for line in lines if line.startswith("20")]

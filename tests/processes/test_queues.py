@@ -21,7 +21,7 @@ def one_delivery_queued(scene: Scene) -> str:
     sid = scene.open()
     claim = scene.ledger.begin(sid, "summary", 1)
     assert claim is not None
-    scene.ledger.finish(claim, Outcome("complete", fields={"summary": "{}"}, deliveries=("webhook",)), took=0.1)
+    scene.ledger.finish(claim, Outcome("complete", fields={"summary": "{}"}, opens=("webhook",)), took=0.1)
     return sid
 
 

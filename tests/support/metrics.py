@@ -32,13 +32,13 @@ def fill(ledger: Ledger) -> None:
         ledger.open(
             room_sid=sid, account_sid="AC", room_name="a-name-of-a-room", ended=None, callback="{}", request_id="r"
         )
-    run(ledger, sids[0], "summary", Outcome("complete", deliveries=("webhook",)))
+    run(ledger, sids[0], "summary", Outcome("complete", opens=("webhook",)))
     run(ledger, sids[0], "webhook", Outcome("delivered"))
     ledger.resend(sids[0], ["webhook"], who="me")
     run(ledger, sids[0], "webhook", Outcome("delivered"), attempt=2)
-    run(ledger, sids[1], "summary", Outcome("complete", deliveries=("webhook",)))
+    run(ledger, sids[1], "summary", Outcome("complete", opens=("webhook",)))
     run(ledger, sids[1], "webhook", Outcome("dead", "rejected"))
-    run(ledger, sids[2], "summary", Outcome("complete", deliveries=("slack",)))
+    run(ledger, sids[2], "summary", Outcome("complete", opens=("slack",)))
     run(ledger, sids[2], "slack", Outcome("waiting", "gone", lane="operator"))
     run(ledger, sids[3], "summary", Outcome("waiting", "not_ready", pause=60))
     ledger.note_worker("one", threads=32, busy=5)

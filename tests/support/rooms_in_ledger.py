@@ -104,7 +104,7 @@ class LedgerWriter:
             participant_seconds=summary["total_participant_duration_sec"],
             recorded_seconds=summary["total_recording_duration_sec"],
         )
-        self.attempt(sid, "summary", Outcome(state, reason, fields=fields, deliveries=("slack", "webhook"), day=day))
+        self.attempt(sid, "summary", Outcome(state, reason, fields=fields, opens=("slack", "webhook"), day=day))
 
     def deliver(self, sid: str, *names: str) -> None:
         """Delivers the report."""

@@ -33,9 +33,21 @@ for list, queue in pairs(queues) do
   queue.share = math.max(math.ceil((QUEUE_BOUND - redis.call('LLEN', list)) / queue.lanes), 0)
 end
 
-local function dispatch_lane(lane)
+-- The step of a room that waits in this lane, with its state, attempt and the time at which it was queued. Twilio is asked
+-- for two things of a room, one after the other.
+local function unfinished_step(lane, sid)
   local step = step_of(lane)
-  local queue = queues[kind_of(step).list]
+  if lane ~= 'twilio' then
+    return step, redis.call('HMGET', row_key(sid), step .. '.state', step .. '.attempt', step .. '.queued')
+  end
+  local found = redis.call('HMGET', row_key(sid), 'summary.state', 'summary.attempt', 'summary.queued',
+    'participants.state', 'participants.attempt', 'participants.queued')
+  if found[4] and FINAL[found[1]] then return 'participants', {unpack(found, 4, 6)} end
+  return step, found
+end
+
+local function dispatch_lane(lane)
+  local queue = queues[kind_of(step_of(lane)).list]
   local room_left = queue.share
   local hold = redis.call('HMGET', hold_key(lane), 'until', 'kind', 'probe', 'probe_until')
   if hold[1] then
@@ -47,7 +59,7 @@ local function dispatch_lane(lane)
   local sent = 0
   local looked_at = math.max(room_left, LOST_SHARE)
   for _, sid in ipairs(redis.call('ZRANGEBYSCORE', due_key(lane), '-inf', precise(now), 'LIMIT', 0, looked_at)) do
-    local found = redis.call('HMGET', row_key(sid), step .. '.state', step .. '.attempt', step .. '.queued')
+    local step, found = unfinished_step(lane, sid)
     if not found[1] or FINAL[found[1]] then
       redis.call('ZREM', due_key(lane), sid)
     elseif found[1] == 'queued' and tonumber(found[3]) >= queue.since then

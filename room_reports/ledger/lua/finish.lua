@@ -1,6 +1,6 @@
 -- Writes the outcome of a running attempt, if it is still the step's current one, and all that follows from it.
 -- ARGV[3]: the outcome as JSON, with a token that no other call has, so that asking twice is safe. Returns {'stale'}, or
--- {'ok', what became of the lane's hold, the delivery that goes on in the same job: {step, attempt, time, series}}.
+-- {'ok', what became of the lane's hold, the step that goes on in the same job: {step, attempt, time, series}}.
 local outcome = cjson.decode(ARGV[3])
 local sid, step = outcome.sid, outcome.step
 local key, lane = row_key(sid), lane_of(step)
@@ -10,9 +10,9 @@ local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt', ste
 local state, attempt, token, tries, reason, series = unpack(found, 1, 6)
 local room_state, opened, ended, steps = unpack(found, 7, 10)
 
--- The delivery that was begun for this very caller, who has not heard of it and asks again.
+-- The step that was begun for this very caller, who has not heard of it and asks again.
 local function begun_before()
-  for _, name in ipairs(outcome.deliveries) do
+  for _, name in ipairs(outcome.opens) do
     local it = redis.call('HMGET', key, name .. '.state', name .. '.token', name .. '.attempt', name .. '.series')
     if it[1] == 'running' and it[2] == outcome.token then return {name, it[3], precise(now), it[4]} end
   end
@@ -78,16 +78,16 @@ if not FINAL[outcome.state] then
   return {'ok', event}
 end
 
--- Starts each delivery. One of them goes straight on in the job that made it due: it saves a job and isolates nothing
--- less, for every other one has its own.
-local function start_deliveries()
-  local names, wanted, following = {'summary'}, {}, nil
-  for _, name in ipairs(outcome.deliveries) do
+-- Starts each step that this one opens. One of them goes straight on in the job that made it due: it saves a job and
+-- isolates nothing less, for every other one has its own.
+local function open_steps()
+  local names, wanted, following = cjson.decode(steps), {}, nil
+  for _, name in ipairs(outcome.opens) do
     add(names, name)
     add(wanted, name .. '.series', name .. '.attempt')
   end
   local before = redis.call('HMGET', key, unpack(wanted))
-  for i, name in ipairs(outcome.deliveries) do
+  for i, name in ipairs(outcome.opens) do
     local its_series, its_attempt = (before[2 * i - 1] or 0) + 1, tonumber(before[2 * i] or 0)
     local goes_on = outcome.go_on and not following
     local begun = start_series(fields, sid, name, its_series, its_attempt, goes_on and outcome.token)
@@ -101,7 +101,7 @@ end
 
 -- The state of a room follows from its steps: open while one is unfinished, else the worst of their ends.
 local function state_of_room()
-  if #outcome.deliveries > 0 then return 'open' end
+  if #outcome.opens > 0 then return 'open' end
   local names, wanted, worst = cjson.decode(steps), {}, 'delivered'
   for i, name in ipairs(names) do wanted[i] = name .. '.state' end
   local states = redis.call('HMGET', key, unpack(wanted))
@@ -128,8 +128,15 @@ if outcome.day and series == '1' then
     redis.call('HINCRBY', cfg.prefix .. 'days', outcome.day.on .. '|' .. counted[1], counted[2])
   end
 end
+if outcome.lasted and series == '1' then
+  local lengths, kept = cfg.prefix .. 'lengths:' .. outcome.lasted.name, {outcome.lasted.seconds}
+  for seconds in string.gmatch(redis.call('GET', lengths) or '', '%d+') do
+    if #kept < LENGTHS_KEPT then add(kept, seconds) end
+  end
+  redis.call('SET', lengths, table.concat(kept, ','), 'EX', cfg.retention)
+end
 local following = nil
-if #outcome.deliveries > 0 then following = start_deliveries() end
+if #outcome.opens > 0 then following = open_steps() end
 local new_state = state_of_room()
 if new_state ~= 'open' then
   move_room(fields, sid, room_state, new_state, opened)

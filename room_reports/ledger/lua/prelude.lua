@@ -24,7 +24,7 @@ local function run_key(lane) return cfg.prefix .. 'failures:' .. lane end
 local function index_key(state) return cfg.prefix .. 'rooms:' .. state end
 
 local function lane_of(step)
-  if step == 'summary' then return 'twilio' end
+  if step == 'summary' or step == 'participants' then return 'twilio' end
   return step
 end
 
