@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from room_reports.callbacks import StatusCallback
 from room_reports.durations import spoken
-from room_reports.ledger import ROOM_STATES, Room
+from room_reports.ledger import ROOM_STATES, Hold, Room
 from room_reports.ledger.pages import Place, Wanted
 from room_reports.reports import derive
 from room_reports.summaries import read_summary
@@ -106,14 +106,13 @@ class Rooms:
     looked_at: int
 
 
-def rooms(desk: Desk, patience: Patience, query: Query) -> Rooms:
-    """Looks for rooms. Raises `LedgerUnavailable`."""
+def rooms(desk: Desk, patience: Patience, query: Query, holds: Sequence[Hold]) -> Rooms:
+    """Looks for rooms; `holds` are those that they may wait for. Raises `LedgerUnavailable`."""
     seconds = min(SEARCH, patience.left())
     found = patience.ask(
         lambda: desk.ledger.pages.search(query.wanted(), after=query.after, limit=PAGE, seconds=seconds)
     )
     listed = patience.ask(lambda: desk.ledger.rooms_of(found.sids))
-    holds = patience.ask(desk.ledger.holds)
     now = datetime.now(UTC)
     return Rooms(
         rows=[row_of(room, waits_of(room, holds, now=now)) for room in listed],

@@ -116,10 +116,11 @@ def add_reading(blueprint: Blueprint, desk: Desk) -> None:
         query = listing.query_of(request.args, desk.destinations)
         if _SID.fullmatch(query.text) and patience.ask(lambda: desk.ledger.room(query.text)):
             return redirect(url_for("ops.show_room", sid=query.text), 303)
+        state = overview(desk, patience)
         return render_template(
             "rooms.html",
-            overview=overview(desk, patience),
-            rooms=listing.rooms(desk, patience, query),
+            overview=state,
+            rooms=listing.rooms(desk, patience, query, [held.hold for held in state.held]),
             query=query,
             destinations=desk.destinations,
             verdicts=listing.VERDICTS,
