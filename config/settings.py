@@ -129,6 +129,12 @@ class Settings(BaseModel):
         "generates them. While rotating: the new and the old one, separated by a comma; both signatures are sent.",
     )
 
+    report_webhook_format: Literal["standard", "cloudevents"] = Field(
+        default="standard",
+        description="`standard`: the payload of Standard Webhooks; `cloudevents`: the same data as a CloudEvent in "
+        "structured mode. Either is signed in the same headers.",
+    )
+
     redis_url: SecretStr = Field(
         default=SecretStr("redis://localhost:6379/0"),
         description="`redis://[user:password@]host:port/db`, `rediss://…` (TLS), `unix:///path?db=0`, or, where "

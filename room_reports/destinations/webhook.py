@@ -1,6 +1,7 @@
 """A webhook of the operator's own: the report as JSON, signed as Standard Webhooks has it.
 
-https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md. The payload may be another
+one, such as a CloudEvent; id, time and signature stand in the same headers.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from standardwebhooks.webhooks import Webhook
 
 from config.settings import Settings
+from room_reports.payloads import CLOUD_EVENT, cloud_event, part_of
 from room_reports.reports import RoomReport
 from room_reports.transport import Transport, raise_for_status
 
@@ -26,16 +28,37 @@ GONE = (410,)
 """The endpoint asks to be left alone, for good."""
 
 
+SOURCE = "/room-reports"
+"""Where CloudEvents come from; a report's source has its account behind it."""
+
+
 class ReportWebhook:
-    """One endpoint. `secrets` (`whsec_…`, at least one): every one signs, so that a receiver can change over."""
+    """One endpoint. `secrets` (`whsec_…`, at least one): every one signs, so that a receiver can change over.
+
+    `form`: the payload of Standard Webhooks, or a CloudEvent; `fields`: the parts of a report's data that are sent, all
+    for none.
+    """
 
     name = "webhook"
 
-    def __init__(self, url: str, secrets: Sequence[str], *, rate: float, transport: Transport) -> None:
+    def __init__(
+        self,
+        url: str,
+        secrets: Sequence[str],
+        *,
+        rate: float,
+        transport: Transport,
+        form: Literal["standard", "cloudevents"] = "standard",
+        fields: Sequence[str] = (),
+        name: str = "webhook",
+    ) -> None:
+        self.name = name
         self.rate = rate
         self._url = url
         self._signers = [Webhook(secret) for secret in secrets]
         self._transport = transport
+        self._form = form
+        self._fields = fields
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> ReportWebhook:
@@ -43,17 +66,20 @@ class ReportWebhook:
         assert settings.report_webhook_url is not None
         secrets = [secret.get_secret_value() for secret in settings.report_webhook_secret]
         url = settings.report_webhook_url.get_secret_value()
-        return cls(url, secrets, rate=settings.report_webhook_rate, transport=transport)
+        form = settings.report_webhook_format
+        return cls(url, secrets, rate=settings.report_webhook_rate, transport=transport, form=form)
 
     def send(self, report: RoomReport, delivery: Delivery) -> None:
         """Posts a report. Any 2xx means it is taken; its body does not matter."""
-        self._post(report.to_json(), delivery)
+        self._post(part_of(report, self._fields), delivery, source=f"{SOURCE}/{report.data.account_sid}")
 
     def notify(self, notice: Notice, delivery: Delivery) -> None:
         """Posts news of a hold, as a payload of another `type`."""
-        self._post(notice_body(notice, delivery.attempted_at), delivery)
+        self._post(notice_body(notice, delivery.attempted_at), delivery, source=SOURCE)
 
-    def _post(self, body: bytes, delivery: Delivery) -> None:
+    def _post(self, body: bytes, delivery: Delivery, *, source: str) -> None:
+        if self._form == "cloudevents":
+            body = cloud_event(body, event_id=delivery.id, source=source)
         response = self._transport.post(self._url, body, headers=self._headers(body, delivery), keep_body=False)
         raise_for_status(response, holds=GONE, heals=UNAUTHORISED)
 
@@ -62,7 +88,7 @@ class ReportWebhook:
         moment = delivery.attempted_at.astimezone(UTC)
         text = body.decode()
         return {
-            "Content-Type": "application/json",
+            "Content-Type": CLOUD_EVENT if self._form == "cloudevents" else "application/json",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(int(moment.timestamp())),
             "webhook-signature": " ".join(signer.sign(delivery.id, moment, text) for signer in self._signers),
