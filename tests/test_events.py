@@ -38,7 +38,8 @@ def test_every_field_gets_its_name_in_the_video_log_analyzer(as_text: bool) -> N
 
 
 def test_words_are_spelt_as_in_the_video_log_analyzer_and_names_are_left_alone() -> None:
-    spelt = {"room_type": "group-small", "status": "completed", "created_method": "ad-hoc", "room_name": "in-progress"}
+    spelt: dict[str, Any] = {"room_type": "group-small", "status": "completed", "created_method": "ad-hoc"}
+    spelt["room_name"] = "in-progress"
     summary = room(events.room_event(SUMMARY, **spelt)).summary
     assert summary is not None
     assert (summary["room_type"], summary["room_status"], summary["created_method"]) == (
@@ -60,7 +61,8 @@ def test_unfinished_summary_is_not(state: str) -> None:
 
 
 def test_issues_are_kept_without_identities() -> None:
-    found = room(events.room_event(SUMMARY, issues=[PACKET_LOSS, {"severity": "high"}, "x", None]))
+    listed: list[Any] = [PACKET_LOSS, {"severity": "high"}, "x", None]
+    found = room(events.room_event(SUMMARY, issues=listed))
     assert found.issues == [
         {
             "issue_type": "high-packet-loss",

@@ -5,11 +5,13 @@ Names carry the number of the row of the fault list they prove, `c51` and so on.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import redis
@@ -17,13 +19,14 @@ import redis
 from config.settings import load
 from room_reports import jobs
 from room_reports.dispatch import queue_entry
-from room_reports.ledger import Day, Room
+from room_reports.events import RoomEvent, read
+from room_reports.ledger import Day, Outcome, Room
 from room_reports.service import make_service, make_transport
-from sandbox import answers
+from sandbox import answers, events
 from sandbox.answers import Answer
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID
-from sandbox.summaries import room_sid
+from sandbox.summaries import room_sid, room_summary
 from tests.support.processes import settings_for
 
 SID = room_sid(1, 1)
@@ -57,6 +60,21 @@ class Driver:
             room_sid=sid, account_sid=ACCOUNT_SID, room_name=name, ended=ended, callback="", request_id="request-1"
         )
 
+    def event(self, sid: str = SID, **changes: Any) -> str:
+        """Tells the ledger of an event as the web does; `changes` are those of `sandbox.events.room_event`."""
+        summary = room_summary(sid, account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
+        found = read(events.room_event(summary, **changes))
+        assert isinstance(found, RoomEvent)
+        return self.ledger.note_room_event(
+            room_sid=sid,
+            account_sid=found.account_sid,
+            room_name=found.room_name,
+            ended=found.ended,
+            summary="" if found.summary is None else json.dumps(found.summary),
+            issues=json.dumps(found.issues),
+            request_id="request-2",
+        )
+
     def run_queued(self) -> int:
         """Runs what is queued now. Returns how many jobs that were."""
         ran = 0
@@ -87,7 +105,7 @@ class Driver:
 
     def outcomes(self, step: str, sid: str = SID) -> list[tuple[str, str | None]]:
         """Outcome and reason of every attempt of a step."""
-        return [(one["outcome"], one["reason"]) for one in self.room(sid).attempts if one["step"] == step]
+        return [(one["outcome"], one.get("reason")) for one in self.room(sid).attempts if one["step"] == step]
 
 
 def pop_first(connection: redis.Redis) -> bytes | None:
@@ -434,3 +452,106 @@ def test_secrets_stay_out_of_the_ledger_and_the_queue(driver: Driver, environmen
         dumped = driver.connection.dump(key) or b""
         for secret in secrets:
             assert secret.encode() not in dumped, key
+
+
+class TestEvents:
+    """What an event brings, by whichever step of its way it finds the room."""
+
+    def test_event_alone_makes_a_report_and_twilio_is_not_asked(self, driver: Driver, sandbox: Sandbox) -> None:
+        assert driver.event() == "opened"
+        assert driver.finish().state == "delivered"
+        [report] = sandbox.receiver.reports()
+        provenance = report["data"]["provenance"]
+        assert (provenance["source"], provenance["summary_from"], provenance["times_asked"]) == ("events", "event", 0)
+        assert report["data"]["completeness"]["state"] == "complete"
+        assert not sandbox.twilio.history()
+
+    def test_room_that_waits_goes_on_at_once(self, environment: dict[str, str], sandbox: Sandbox) -> None:
+        sandbox.twilio.always(answers.status(404))
+        driver = driver_with(environment, SUMMARY_WAITS="3600")
+        driver.open()
+        driver.run_queued()
+        assert driver.outcomes("summary") == [("waiting", "not_ready")]
+        assert driver.event() == "advanced"
+        driver.run_queued()
+        assert driver.room().state == "delivered"
+        assert [outcome for outcome, _ in driver.outcomes("summary")] == ["waiting", "event", "complete"]
+        [report] = sandbox.receiver.reports()
+        assert report["data"]["provenance"]["source"] == "callback"
+        assert len(sandbox.twilio.history()) == 1
+
+    def test_attempt_that_runs_is_fenced_off(self, driver: Driver, sandbox: Sandbox) -> None:
+        driver.open()
+        pop_first(driver.connection)
+        claim = driver.ledger.begin(SID, "summary", 1)
+        assert claim is not None
+        assert driver.event() == "advanced"
+        assert driver.ledger.finish(claim, Outcome("partial", "not_ready"), took=0.1) is None
+        driver.run_queued()
+        assert driver.room().state == "delivered"
+        assert len(sandbox.receiver.accepted()) == 1
+
+    def test_job_that_waits_its_turn_takes_the_summary_along(self, driver: Driver, sandbox: Sandbox) -> None:
+        driver.open()
+        assert driver.event() == "advanced"
+        driver.run_queued()
+        assert driver.room().state == "delivered"
+        assert driver.outcomes("summary")[-1] == ("complete", None)
+        assert not sandbox.twilio.history()
+
+    def test_hold_of_twilio_keeps_no_event_waiting_and_is_not_lifted_by_it(
+        self, driver: Driver, sandbox: Sandbox
+    ) -> None:
+        other = room_sid(1, 2)
+        sandbox.twilio.reject_credentials()
+        driver.open()
+        driver.run_queued()
+        assert driver.ledger.holds()
+        assert driver.event() == "advanced"
+        assert driver.event(other) == "opened"
+        driver.run_queued()
+        assert {driver.room(sid).state for sid in (SID, other)} == {"delivered"}
+        assert [hold.lane for hold in driver.ledger.holds()] == ["twilio"]
+
+    def test_the_same_event_again_changes_nothing(self, driver: Driver, sandbox: Sandbox) -> None:
+        assert [driver.event(), driver.event()] == ["opened", "known"]
+        driver.finish()
+        assert driver.event() == "known"
+        assert driver.run_queued() == 0
+        assert len(sandbox.receiver.accepted()) == 1
+
+    def test_event_after_the_report_changes_nothing(self, driver: Driver, sandbox: Sandbox) -> None:
+        driver.open()
+        before = driver.finish()
+        assert driver.event(issues=[events.issue("high-packet-loss", "PA" + "0" * 32)]) == "late"
+        assert driver.run_queued() == 0
+        after = driver.room()
+        assert (after.summary, after.issues, after.state) == (before.summary, None, "delivered")
+        assert len(sandbox.receiver.accepted()) == 1
+
+    def test_summary_that_twilio_gave_up_on_is_partial(self, driver: Driver, sandbox: Sandbox) -> None:
+        driver.event(processing_state="timeout")
+        assert driver.finish().state == "partial"
+        [report] = sandbox.receiver.reports()
+        assert report["data"]["completeness"]["state"] == "partial"
+
+    def test_event_without_a_settled_summary_only_opens_the_room(self, driver: Driver, sandbox: Sandbox) -> None:
+        assert driver.event(processing_state="in-progress") == "opened"
+        driver.finish()
+        [report] = sandbox.receiver.reports()
+        provenance = report["data"]["provenance"]
+        assert (provenance["source"], provenance["summary_from"]) == ("events", "api")
+
+    def test_issues_are_in_the_report_and_its_verdicts_and_identities_nowhere(
+        self, driver: Driver, sandbox: Sandbox
+    ) -> None:
+        identity = "somebody-by-name"
+        issue = events.issue("high-packet-loss", "PA" + "0" * 32, identity=identity, directions=["inbound"])
+        driver.event(issues=[issue] * 3)
+        assert "media_errors" in driver.finish().verdicts
+        [report] = sandbox.receiver.reports()
+        assert [found["issue_type"] for found in report["data"]["detected_issues"]] == ["high-packet-loss"] * 3
+        said = [exchange.body or "" for service in (sandbox.slack, sandbox.receiver) for exchange in service.accepted()]
+        assert "high packet loss (3)" in said[0]
+        kept = [str(driver.connection.hgetall(f"room-reports:room:{SID}"))]
+        assert identity not in "".join(said + kept)
