@@ -41,6 +41,7 @@ from room_reports.ledger import (
 from room_reports.participants import Identities, fields_of, known_in
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
 from room_reports.telemetry.tracing import NO_TRACES, Span, Traces
+from room_reports.verdicts import usual_of
 
 JITTER = 0.1
 """Pauses are lengthened by up to a tenth, so that rooms that ended together do not come back together."""
@@ -83,6 +84,7 @@ class Service:
     console_url: str
     thresholds: Thresholds
     rates: Rates = NO_RATES
+    usual_durations: bool = False
     traces: Traces = NO_TRACES
 
 
@@ -173,7 +175,7 @@ def make_attempt(
         log.exception("attempt failed unexpectedly", **facts_of(claim))
         outcome = after_failure(service, claim, Transient("internal", "an unexpected error, see the log"))
     if outcome.opens and PARTICIPANTS not in outcome.opens:
-        outcome, report = with_report(service, claim, outcome)
+        outcome, report = with_report(service, claim, with_usual(service, claim, outcome))
     span.tell(outcome=outcome.state, reason=outcome.reason or "")
     took = time.monotonic() - started
     finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.opens))
@@ -183,6 +185,12 @@ def make_attempt(
         return None, None
     tell(service, claim, outcome, finished, took=took)
     return finished.following, report
+
+
+def with_usual(service: Service, claim: Claim, outcome: Outcome) -> Outcome:
+    """Has the row say how long rooms of this name usually last, where that is wanted and known."""
+    usual = usual_of(service.ledger.lengths(claim)) if service.usual_durations else None
+    return outcome if usual is None else replace(outcome, fields={**outcome.fields, "usual": usual})
 
 
 def with_report(service: Service, claim: Claim, outcome: Outcome) -> tuple[Outcome, RoomReport | None]:
@@ -200,7 +208,8 @@ def with_report(service: Service, claim: Claim, outcome: Outcome) -> tuple[Outco
         recorded_seconds=round((derived.recorded_minutes or 0) * 60),
     )
     verdicts = json.dumps([verdict.code for verdict in report.data.verdicts])
-    return replace(outcome, fields={**outcome.fields, "verdicts": verdicts}, day=day), report
+    lasted = derived.duration_seconds if service.usual_durations else None
+    return replace(outcome, fields={**outcome.fields, "verdicts": verdicts}, day=day, lasted=lasted), report
 
 
 def ask_for_summary(service: Service, claim: Claim) -> Outcome:
@@ -312,6 +321,9 @@ def report_of(service: Service, claim: Claim, row: Mapping[str, str]) -> RoomRep
         console_url=service.console_url,
         thresholds=service.thresholds,
         rates=service.rates,
+        usual_duration=float(row["usual"]) if row.get("usual") else None,
+        participants=known_in(row),
+        participants_missing=row.get("participants.state", "complete") != "complete",
         issues=json.loads(row["issues"]) if row.get("issues") else None,
     )
 

@@ -45,5 +45,6 @@ def make_service(
         console_url=settings.console_url,
         thresholds=settings.verdict_thresholds,
         rates=Rates.of(settings),
+        usual_durations=settings.usual_durations,
         traces=traces,
     )

@@ -10,7 +10,8 @@ from typing import Any
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
 from room_reports.costs import Rates
-from room_reports.ledger import FINAL, SUMMARY, Room, Step
+from room_reports.ledger import FINAL, PARTICIPANTS, SUMMARY, Room, Step
+from room_reports.participants import known_in
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
 from room_reports.words import span
 
@@ -54,7 +55,8 @@ def told(record: Mapping[str, Any]) -> Told:
 
 def deliveries_of(room: Room, *, configured: Collection[str]) -> dict[str, Step]:
     """The deliveries of a room to destinations that are in the settings, by name."""
-    return {step.name: step for step in room.steps if step.name != SUMMARY and step.name in configured}
+    others = {SUMMARY, PARTICIPANTS}
+    return {step.name: step for step in room.steps if step.name not in others and step.name in configured}
 
 
 def can_be_resent(step: Step) -> bool:
@@ -86,5 +88,8 @@ def report_of(room: Room, *, console_url: str, thresholds: Thresholds, rates: Ra
         console_url=console_url,
         thresholds=thresholds,
         rates=rates,
+        usual_duration=room.usual,
+        participants=known_in(room.participants),
+        participants_missing=any(step.name == PARTICIPANTS and step.state != "complete" for step in room.steps),
         issues=room.issues,
     )

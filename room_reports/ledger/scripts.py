@@ -30,6 +30,8 @@ ATTEMPTS_KEPT = 100
 FAILURES_THAT_HOLD = 5
 LONGEST_PROBE_PAUSE = 300
 QUEUE_BOUND = 1000
+LENGTHS_KEPT = 20
+"""How many rooms of one name it is remembered of how long they lasted."""
 LOST_SHARE = 50
 """How many due steps of a lane are looked at although the queue is full, for those that a dead worker left."""
 BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
@@ -133,6 +135,7 @@ def source_of(script: str) -> tuple[str, str]:
         "FAILURES_THAT_HOLD": FAILURES_THAT_HOLD,
         "LONGEST_PROBE_PAUSE": LONGEST_PROBE_PAUSE,
         "QUEUE_BOUND": QUEUE_BOUND,
+        "LENGTHS_KEPT": LENGTHS_KEPT,
         "LOST_SHARE": LOST_SHARE,
         "BUCKETS": "{" + ", ".join(map(str, BUCKETS)) + "}",
     }
