@@ -51,7 +51,7 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
         first = description.split("\n\n")[0].replace("\n", " ")
         yield f"| `{path}` | {_type_of(properties[name])} | {first} |"
         if inner is not None:
-            many = "[]" if properties[name].get("type") == "array" else ""
+            many = "[]" if _type_of(properties[name]).startswith("list") else ""
             yield from _rows(inner, f"{path}{many}.")
 
 

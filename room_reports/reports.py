@@ -5,7 +5,9 @@ Pure. Building a report never fails for what Twilio sent: what cannot be read st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -15,9 +17,10 @@ from pydantic import BaseModel, Field, SkipValidation
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
 from room_reports.costs import NO_RATES, CostEstimate, Rates, estimate
+from room_reports.participants import Known, Participant
 from room_reports.summaries import FIELDS, Reading, RoomSummary, clean_text, forwardable, read_summary
-from room_reports.trimming import Limits, Trimmer
-from room_reports.troubles import find_troubles
+from room_reports.trimming import Kind, Limits, Trimmer
+from room_reports.troubles import Troubles, find_troubles
 from room_reports.verdicts import USUAL_THRESHOLDS, Facts, Verdict, judge, people
 
 SCHEMA_VERSION = 1
@@ -25,8 +28,14 @@ SCHEMA_VERSION = 1
 LARGEST = 20_000
 """Bytes of a report. Standard Webhooks asks for payloads below some 20 kB."""
 
-SHORTENED = ("room_name", "callback", "summary", "detected_issues")
+SHORTENED = ("room_name", "callback", "summary", "participants", "detected_issues")
 """What is shortened of a report that is longer."""
+
+FEWEST_PARTICIPANTS = 10
+"""So many stay while leaving out the others is enough; those with trouble are first."""
+
+LEFT_OUT_ENTRY = 60
+"""Bytes of an entry of `left_out`, and a few to spare."""
 
 # From barely shortened to what fits whatever came: 26 fields of 16 characters.
 LEVELS = (
@@ -48,7 +57,8 @@ class Completeness(BaseModel, frozen=True):
     reason: str | None = Field(default=None, description="Why it is partial: `not_ready`, `timeout`, `rejected`, …")
     missing: tuple[str, ...] = Field(
         default=(),
-        description="`callback`, `summary`, or the fields of the summary (`summary.room_name`) without a usable value.",
+        description="`callback`, `summary`, `participants` (Twilio gave none or not all), or the fields of the summary "
+        "(`summary.room_name`) without a usable value.",
     )
     unreadable: tuple[str, ...] = Field(
         default=(),
@@ -155,13 +165,20 @@ class ReportData(BaseModel, frozen=True):
         "query, fragment and user of URLs. Null when there is none."
     )
     derived: Derived
+    participants: tuple[Participant, ...] | None = Field(
+        default=None,
+        description="Those with trouble first, each half in the order in which they joined. Null when they are not "
+        "asked for (`PARTICIPANTS`) and no event told of them, or when they could not be had.",
+    )
     detected_issues: tuple[Issue, ...] | None = Field(
         description="What Twilio detected; only events tell, so null when none did."
     )
     verdicts: tuple[Verdict, ...] = Field(description="What to notice; empty for an ordinary room.")
     links: Links
     provenance: Provenance
-    left_out: tuple[LeftOut, ...] = Field(description="What was shortened to stay below 20 kB; mostly empty.")
+    left_out: tuple[LeftOut, ...] = Field(
+        description="What was shortened to stay below 20 kB, and participants beyond 100; mostly empty."
+    )
 
 
 class RoomReport(BaseModel, frozen=True):
@@ -174,22 +191,45 @@ class RoomReport(BaseModel, frozen=True):
     def to_json(self) -> bytes:
         """The report as UTF-8 JSON of at most `LARGEST` bytes: a longer one is shortened and says by how much."""
         body = self.model_dump_json().encode()
-        return body if len(body) <= LARGEST else self._shortened()
+        if len(body) <= LARGEST:
+            return body
+        fewer = self._with_fewer_participants(len(body) - LARGEST)
+        body = fewer.model_dump_json().encode()
+        return body if len(body) <= LARGEST else fewer._shortened()
+
+    def _with_fewer_participants(self, excess: int) -> RoomReport:
+        """The report without as many of the last participants as make it that many bytes shorter."""
+        kept = list(self.data.participants or ())
+        before = len(kept)
+        excess += LEFT_OUT_ENTRY
+        while excess > 0 and len(kept) > FEWEST_PARTICIPANTS:
+            excess -= len(kept.pop().model_dump_json().encode()) + 1
+        if len(kept) == before:
+            return self
+        left_out = _counted(self.data.left_out)
+        left_out["participants", "items"] += before - len(kept)
+        changes = {"participants": tuple(kept), "left_out": _listed(left_out)}
+        return self.model_copy(update={"data": self.data.model_copy(update=changes)})
 
     def _shortened(self) -> bytes:
         data = self.data.model_dump(mode="json")
         body = b""
         for limits in LEVELS:
-            trimmer = Trimmer(limits, keep=FIELDS)
+            trimmer = Trimmer(limits, keep=FIELDS, left_out=_counted(self.data.left_out))
             changes = {name: trimmer.trim(name, data[name]) for name in SHORTENED}
-            left_out = tuple(
-                LeftOut(path=path, kind=kind, count=count) for (path, kind), count in trimmer.left_out.items()
-            )
-            shorter = self.data.model_copy(update={**changes, "left_out": left_out})
+            shorter = self.data.model_copy(update={**changes, "left_out": _listed(trimmer.left_out)})
             body = self.model_copy(update={"data": shorter}).model_dump_json(warnings=False).encode()
             if len(body) <= LARGEST:
                 break
         return body
+
+
+def _counted(left_out: Sequence[LeftOut]) -> Counter[tuple[str, Kind]]:
+    return Counter({(one.path, one.kind): one.count for one in left_out})
+
+
+def _listed(left_out: Counter[tuple[str, Kind]]) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut(path=path, kind=kind, count=count) for (path, kind), count in left_out.items())
 
 
 def origin_of_summary(source: str | None, summary: object) -> Literal["api", "event"] | None:
@@ -210,7 +250,8 @@ def build_report(
     provenance: Provenance,
     reported_at: datetime,
     console_url: str,
-    participants: Iterable[Mapping[str, Any]] | None = None,
+    participants: Known | None = None,
+    participants_missing: bool = False,
     issues: Sequence[Mapping[str, Any]] | None = None,
     usual_duration: float | None = None,
     thresholds: Thresholds = USUAL_THRESHOLDS,
@@ -219,8 +260,9 @@ def build_report(
     """The report of a room from all that is known of it.
 
     `summary` is the resource as Twilio sent it; `completeness` needs its state and reason, the rest is found here;
-    `reported_at` is aware; `console_url` is a template with `{room_sid}`. If known: `participants` and `issues` as in
-    `room_reports.troubles`, `usual_duration` of rooms of this name in seconds.
+    `reported_at` is aware; `console_url` is a template with `{room_sid}`. `participants_missing`: they were asked for
+    and could not be had. If known: `participants`, `issues` as in `room_reports.troubles`, `usual_duration` of rooms of
+    this name in seconds.
     """
     forwarded = None if summary is None else forwardable(summary)
     reading = read_summary(forwarded or {})
@@ -234,10 +276,12 @@ def build_report(
         completeness.reason,
         derived.duration_seconds,
         usual_duration,
-        find_troubles(participants, issues),
+        _troubles(participants, issues, counted=reading.summary.unique_participants),
         thresholds,
     )
     name = room_name if room_name is not None else reading.summary.room_name
+    is_short = _is_short(participants, reading)
+    more = participants.left_out if participants is not None else 0
     data = ReportData(
         schema_version=SCHEMA_VERSION,
         room_sid=room_sid,
@@ -247,23 +291,43 @@ def build_report(
         completeness=Completeness(
             state=completeness.state,
             reason=completeness.reason,
-            missing=_missing(callback, forwarded, reading),
+            missing=_missing(callback, forwarded, reading, is_short=participants_missing or is_short),
             unreadable=tuple(f"summary.{field}" for field in reading.unreadable),
         ),
         callback=None if callback is None else _reported(callback),
         summary=forwarded,
         derived=derived,
+        participants=None if participants is None else participants.participants,
         detected_issues=None if issues is None else tuple(Issue.model_validate(issue) for issue in issues),
         verdicts=judge(facts),
         links=Links(console=console_url.replace("{room_sid}", quote(room_sid, safe=""))),
         provenance=provenance,
-        left_out=(),
+        left_out=(LeftOut(path="participants", kind="items", count=more),) if more else (),
     )
     return RoomReport(timestamp=derived.ended_at or data.reported_at, data=data)
 
 
-def _missing(callback: StatusCallback | None, forwarded: dict[str, Any] | None, reading: Reading) -> tuple[str, ...]:
+def _troubles(
+    known: Known | None, issues: Sequence[Mapping[str, Any]] | None, *, counted: int | None
+) -> Troubles | None:
+    """What went wrong, out of all connections: not all of them need be known one by one."""
+    if known is None:
+        return find_troubles(None, issues)
+    found = find_troubles([vars(one) for one in known.participants], issues)
+    return found and replace(found, connections=max(found.connections + known.left_out, counted or 0))
+
+
+def _is_short(known: Known | None, reading: Reading) -> bool:
+    """Whether Twilio counts more participants than it told of."""
+    counted = reading.summary.unique_participants
+    return known is not None and counted is not None and counted > len(known.participants) + known.left_out
+
+
+def _missing(
+    callback: StatusCallback | None, forwarded: dict[str, Any] | None, reading: Reading, *, is_short: bool
+) -> tuple[str, ...]:
     missing = ["callback"] if callback is None else []
+    missing += ["participants"] if is_short else []
     if forwarded is None:
         return (*missing, "summary")
     return (*missing, *(f"summary.{field}" for field in FIELDS if getattr(reading.summary, field) is None))

@@ -169,7 +169,13 @@ def test_severe_issues_are_counted_in_plain_words() -> None:
     ],
 )
 def test_abnormal_disconnects(participants: list[dict[str, Any]] | None, text: str) -> None:
-    assert text_of(make_report(participants=participants), "abnormal_disconnects") == text
+    summary = summary_with(unique_participants=len(participants or ()))
+    assert text_of(make_report(summary, participants=participants), "abnormal_disconnects") == text
+
+
+def test_connections_that_are_not_known_one_by_one_are_counted_too() -> None:
+    report = make_report(summary_with(unique_participants=8), participants=[left(53001)] * 2)
+    assert text_of(report, "abnormal_disconnects") == "2 of 8 connections broke off."
 
 
 @pytest.mark.parametrize(

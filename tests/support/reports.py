@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Literal
 
 from room_reports.callbacks import StatusCallback
+from room_reports.participants import Identities, Known, Participant, read_participant
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 
 ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 ROOM_SID = "RM" + "fedcba9876543210" * 2
 START = datetime(2026, 11, 23, 13, 23, 5, tzinfo=UTC)
 END = START + timedelta(seconds=2520)
+IDENTITIES = Identities("hashed", b"a key of the tests")
 CONSOLE_URL = "https://console.example.com/rooms/{room_sid}/participants/"
 
 ORDINARY: Mapping[str, Any] = {
@@ -78,6 +81,7 @@ def make_report(
     state: Literal["complete", "partial"] = "complete",
     reason: str | None = None,
     console_url: str = CONSOLE_URL,
+    participants: Sequence[Mapping[str, Any]] | None = None,
     **known: Any,
 ) -> RoomReport:
     """The report of the ordinary room, ten minutes after its end. `known`: what else `build_report` takes."""
@@ -92,5 +96,13 @@ def make_report(
         provenance=Provenance(source="callback", first_asked_at=asked, last_asked_at=asked, times_asked=1),
         reported_at=END + timedelta(minutes=10),
         console_url=console_url,
+        participants=None if participants is None else Known(tuple(map(participant, participants, count()))),
         **known,
     )
+
+
+def participant(record: Mapping[str, Any], number: int = 0, identities: Identities = IDENTITIES) -> Participant:
+    """A participant read from a record of Twilio's that need not say who it is about."""
+    found = read_participant({**record, "participant_sid": f"PA{number:032x}"}, identities)
+    assert found is not None
+    return found
