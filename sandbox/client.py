@@ -59,7 +59,8 @@ class ServiceControl:
     def script(self, *answers: Answer, key: str = "*") -> None:
         """The next answers, in this order, then normal ones; replaces the script under the same key.
 
-        `key` is a room SID (Twilio) or a path (`/receiver/b`); `*` goes for requests without a script of their own.
+        `key` is a room SID (Twilio; with `/Participants` behind it for those) or a path (`/receiver/b`); `*` goes for
+        requests without a script of their own.
         No answers: back to normal.
         """
         self._sandbox.call("POST", f"/{self._name}/script", {"key": key, "answers": [a.to_json() for a in answers]})
@@ -116,13 +117,16 @@ class ServiceControl:
 class TwilioControl(ServiceControl):
     """The fake Twilio. Scripts go by room SID; `LIST` is the key of the list of rooms.
 
-    An `Answer` to the list takes `fields` into `meta`, so `next_page_url` can be anything.
+    An `Answer` to a list, of rooms or of participants, takes `fields` into `meta`, so `next_page_url` can be anything.
     """
 
     LIST = "list"
 
     def add_room(self, room_sid: str, **fields: Any) -> None:
-        """Make a room known: it is listed, and `fields` replace or add to what its summary holds."""
+        """Make a room known: it is listed, and `fields` replace or add to what its summary holds.
+
+        `people=[{...}, {...}]` does the same for each of its participants, in turn.
+        """
         self.add_rooms([{"room_sid": room_sid, **fields}])
 
     def add_rooms(self, rooms: Iterable[Mapping[str, Any]]) -> None:

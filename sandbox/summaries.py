@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 INSIGHTS_URL = "https://insights.twilio.com"
+ERRORS_URL = "https://www.twilio.com/docs/api/errors"
 
 ROOM_FIELDS = (
     "account_sid",
@@ -100,6 +101,7 @@ def participants(
     summary = room_summary(room_sid, account_sid=account_sid, ended=ended)
     people = summary["unique_participants"] if people is None else people
     identities = summary["unique_participant_identities"]
+    codes = _error_codes(room_sid, people=people)
     return [
         {
             "participant_sid": (participant_sid := _participant_sid(room_sid, number)),
@@ -112,8 +114,8 @@ def participants(
             "status": "completed",
             "codecs": ["VP8", "opus"],
             "end_reason": "disconnected_via_api",
-            "error_code": 0,
-            "error_code_url": None,
+            "error_code": codes[number],
+            "error_code_url": f"{ERRORS_URL}/{codes[number]}" if codes[number] else None,
             "media_region": summary["media_region"],
             "edge_location": summary["edge_location"],
             "properties": {},
@@ -127,6 +129,12 @@ def participants(
 def _stays(room_sid: str, *, people: int, duration: int) -> list[int]:
     draw = random.Random(room_sid + "stays")
     return [draw.randint(duration // 2, duration) for _ in range(people)]
+
+
+def _error_codes(room_sid: str, *, people: int) -> list[int]:
+    """Twilio's error of each connection: most have none."""
+    draw = random.Random(room_sid + "errors")
+    return [draw.choice((53001, 53405)) if draw.random() < 0.05 else 0 for _ in range(people)]
 
 
 def _participant_sid(room_sid: str, number: int) -> str:

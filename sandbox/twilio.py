@@ -24,6 +24,7 @@ from sandbox.summaries import participants, room_summary
 
 JSON = "application/json"
 LIST = "list"
+PARTICIPANTS = "/Participants"
 ROOMS = "/twilio/v1/Video/Rooms"
 ROOM = re.compile(ROOMS + r"/(RM[0-9a-fA-F]{32})(/Participants(?:/(PA[0-9a-fA-F]{32}))?)?")
 ERRORS = {
@@ -39,11 +40,13 @@ ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class KnownRoom:
-    """A room that is listed. `fields` replace or add to what its summary holds."""
+    """A room that is listed. `fields` replace or add to what its summary holds, `people` to what each of its
+    participants does."""
 
     ended: datetime
     created: str
     fields: Mapping[str, Any]
+    people: Sequence[Mapping[str, Any]] = ()
 
 
 class FakeTwilio(Service):
@@ -59,12 +62,17 @@ class FakeTwilio(Service):
         self._rooms, self._asked = {}, {}
 
     def add_room(self, room_sid: str, fields: Mapping[str, Any], *, ended: datetime) -> dict[str, Any]:
-        """Make a room known and return its summary. `fields["end_time"]` says when it ended, else `ended`."""
+        """Make a room known and return its summary. `fields["end_time"]` says when it ended, else `ended`.
+
+        `fields["people"]` is no field of the summary: what to replace in or add to each participant, in turn.
+        """
+        fields = dict(fields)
+        people = fields.pop("people", ())
         if isinstance(given := fields.get("end_time"), str):
             ended = _parse_time(given)
         base = room_summary(room_sid, account_sid=self._options().account_sid, ended=ended)
         created = fields.get("create_time") or base["create_time"]
-        self._rooms[room_sid] = KnownRoom(ended, created, dict(fields))
+        self._rooms[room_sid] = KnownRoom(ended, created, fields, people)
         return {**base, **fields}
 
     def summary(self, room_sid: str) -> dict[str, Any]:
@@ -80,7 +88,9 @@ class FakeTwilio(Service):
         if request.path == ROOMS:
             return LIST
         found = ROOM.fullmatch(request.path)
-        return found[1] if found else request.path
+        if not found:
+            return request.path
+        return found[1] + PARTICIPANTS if found[2] else found[1]
 
     def respond(self, request: Request, answer: Answer) -> Outcome:
         found = ROOM.fullmatch(request.path)
@@ -118,7 +128,7 @@ class FakeTwilio(Service):
         if not found:
             return self._refused(404, request, "no such resource")
         if found[2]:
-            return self._participants(request, found[1], found[3])
+            return self._participants(request, answer, found[1], found[3])
         return _served({**self.summary(found[1]), **answer.fields})
 
     def _ended(self, room_sid: str) -> datetime:
@@ -156,10 +166,13 @@ class FakeTwilio(Service):
             rooms = [(sid, room) for sid, room in rooms if set(codecs) & set(self.summary(sid)["codecs"] or ())]
         return sorted(rooms, key=lambda item: (item[1].created, item[0]), reverse=True)
 
-    def _participants(self, request: Request, room_sid: str, participant_sid: str | None) -> Outcome:
+    def _participants(self, request: Request, answer: Answer, room_sid: str, participant_sid: str | None) -> Outcome:
         count = self.summary(room_sid)["unique_participants"]
         account_sid = self._options().account_sid
         found = participants(room_sid, account_sid=account_sid, ended=self._ended(room_sid), people=count)
+        room = self._rooms.get(room_sid)
+        for person, fields in zip(found, room.people if room else (), strict=False):
+            person.update(fields)
         people = {person["participant_sid"]: person for person in found}
         if participant_sid:
             known = people.get(participant_sid)
@@ -168,6 +181,7 @@ class FakeTwilio(Service):
             page = _page(request, "participants", list(people), parse_qs(request.query))
         except ValueError as error:
             return self._refused(400, request, str(error))
+        page["meta"].update(answer.fields)
         page["participants"] = [people[sid] for sid in page["participants"]]
         return _served(page)
 
