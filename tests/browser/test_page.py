@@ -100,7 +100,8 @@ def test_finding_a_room_and_resending_it_by_keyboard_alone(visit: OpenVisit) -> 
     window = visit()
     page = window.page
     window.open(f"/rooms/{sid_of(NAMELESS)}")
-    page.keyboard.type(PASSWORD)  # the field has the focus
+    expect(page.get_by_label("Password")).to_be_focused()
+    page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="no name")).to_be_visible()
     window.open("/")

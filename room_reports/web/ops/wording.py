@@ -34,6 +34,11 @@ def name_of(room_name: str) -> str:
     return clean(room_name, LONGEST_NAME).strip()
 
 
+def line(text: str) -> str:
+    """Text that may hold strangers' words, whole and on one line, without what would turn or hide it."""
+    return clean(text)
+
+
 def lane(name: str) -> str:
     """Twilio or a destination, within a sentence."""
     return LANES.get(name, name)

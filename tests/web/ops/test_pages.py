@@ -209,6 +209,15 @@ class TestRoom:
             assert answer.status_code == 404
             assert "flask rooms reconcile" in answer.text
 
+    def test_verdicts_and_details_are_shown_whole(self, operator: Visitor, writer: LedgerWriter) -> None:
+        sid = writer.open(1, "daily", ago=HOUR)
+        writer.summarise(sid, state="partial", reason="not_ready", processing_state="in_progress")
+        detail = "answered 400 " + "and said why at some length " * 5 + "\u202eto the end"
+        writer.attempt(sid, "webhook", Outcome("dead", "rejected", detail))
+        page = text_of(operator.get(f"/rooms/{sid}"))
+        assert "Incomplete data: Twilio had not completed the summary in time; what it had so far is shown." in page
+        assert f"rejected: {detail.replace(chr(0x202E), '')}" in page
+
     def test_a_message_that_is_to_come_is_called_so_and_one_that_never_comes_is_not_shown(
         self, operator: Visitor, writer: LedgerWriter
     ) -> None:
