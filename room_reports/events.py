@@ -14,9 +14,11 @@ from datetime import datetime
 from typing import Any
 
 from room_reports.callbacks import ACCOUNT_SID, ROOM_SID
+from room_reports.participants import Identities, Participant, read_participant
 from room_reports.summaries import clean_text, parse_time
 
 ROOM_SUMMARY = "com.twilio.video.insights.room-summary.complete"
+PARTICIPANT_SUMMARY = "com.twilio.video.insights.participant-summary.complete"
 TEST = "com.twilio.eventstreams.test-event"
 """What `POST /v1/Sinks/{Sid}/Test` sends: its `test_id` proves to Twilio that the sink is ours."""
 
@@ -83,6 +85,15 @@ class RoomEvent:
 
 
 @dataclass(frozen=True)
+class ParticipantEvent:
+    """The summary of one participant of a room."""
+
+    account_sid: str
+    room_sid: str
+    participant: Participant
+
+
+@dataclass(frozen=True)
 class SinkTest:
     """A test of the sink."""
 
@@ -98,8 +109,11 @@ def elements(body: bytes) -> list[Any]:
     return document if isinstance(document, list) else [document]
 
 
-def read(element: Any) -> RoomEvent | SinkTest | None:
-    """One event; None for a type that is none of ours. Raises `MalformedEvent`."""
+def read(element: Any, identities: Identities) -> RoomEvent | ParticipantEvent | SinkTest | None:
+    """One event, with so much of identities as may be told; None for a type that is none of ours.
+
+    Raises `MalformedEvent`.
+    """
     if not isinstance(element, dict) or not isinstance(kind := element.get("type"), str):
         raise MalformedEvent("not an event: an object with a type")
     if kind == TEST:
@@ -107,6 +121,8 @@ def read(element: Any) -> RoomEvent | SinkTest | None:
         return SinkTest(test_id if isinstance(test_id, str) and _TEST_ID.fullmatch(test_id) else None)
     if kind == ROOM_SUMMARY:
         return _room(_data_of(element), made=parse_time(element.get("time")))
+    if kind == PARTICIPANT_SUMMARY:
+        return _participant(_data_of(element), identities)
     return None
 
 
@@ -135,6 +151,13 @@ def _room(data: Mapping[str, Any], *, made: datetime | None) -> RoomEvent:
         summary=summary if is_settled else None,
         issues=list(issues_of(data)) if "detected_issues" in data else None,
     )
+
+
+def _participant(data: Mapping[str, Any], identities: Identities) -> ParticipantEvent:
+    participant = read_participant(data, identities)
+    if participant is None:
+        raise MalformedEvent("participant_sid is missing or not a SID")
+    return ParticipantEvent(sid_in(data, "account_sid", ACCOUNT_SID), sid_in(data, "room_sid", ROOM_SID), participant)
 
 
 def summary_of(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,8 @@ EVENT_RESULTS = (
     "advanced",
     "known",
     "late",
+    "joined",
+    "early",
     "test",
     "ignored",
     "signature",
@@ -63,7 +65,7 @@ EVENT_RESULTS = (
     "redis",
     "other",
 )
-"""Everything that can come of an event, or of the request that brought it; the first five are counted by the ledger."""
+"""Everything that can come of an event, or of the request that brought it; the first seven are counted by the ledger."""
 
 REFUSALS = (
     "bad_request",
@@ -104,7 +106,8 @@ FAMILIES: Mapping[str, Family] = {
     "events_total": Family(
         "counter",
         "Events of Event Streams by what came of them: `opened`, `expired`, `advanced` (brought the summary of a room "
-        "that was known), `known`, `late` (all exact), `test`, `ignored`, or why not taken.",
+        "that was known), `known`, `late`, `joined` and `early` (participants; all exact), `test`, `ignored`, or why not "
+        "taken.",
         ("result",),
     ),
     "requests_refused_total": Family("counter", "Requests that were neither and not served.", ("reason",)),

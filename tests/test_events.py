@@ -9,18 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from room_reports.events import MalformedEvent, RoomEvent, SinkTest, elements, read
+from room_reports.events import MalformedEvent, ParticipantEvent, RoomEvent, SinkTest, elements, read
+from room_reports.participants import Identities, read_participant
 from room_reports.summaries import FIELDS
 from sandbox import events
+from sandbox.summaries import participants
 from tests.support.reports import ACCOUNT_SID, END, ORDINARY, ROOM_SID
 
 SUMMARY = dict(ORDINARY)
+HASHED = Identities("hashed", b"key")
+FULL = Identities("full", b"key")
 PARTICIPANT = "PA" + "0" * 32
 PACKET_LOSS = events.issue("high-packet-loss", PARTICIPANT, directions=["inbound"])
 
 
 def room(element: Any) -> RoomEvent:
-    found = read(element)
+    found = read(element, HASHED)
     assert isinstance(found, RoomEvent)
     return found
 
@@ -102,12 +106,22 @@ def test_end_that_is_missing_is_when_the_event_was_made() -> None:
     "kind", ["com.twilio.video.insights.track-summary.complete", "x", "", events.ROOM_SUMMARY + "d"]
 )
 def test_other_types_are_none_of_ours(kind: str) -> None:
-    assert read(events.event(kind, {})) is None
+    assert read(events.event(kind, {}), HASHED) is None
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("full", "ada"), ("none", None)])
+def test_participant_is_read_with_so_much_of_the_identity_as_may_be_told(mode: Any, shown: str | None) -> None:
+    [record, *_] = participants(ROOM_SID, account_sid=ACCOUNT_SID, ended=END)
+    found = read(events.participant_event(record, identity="ada"), Identities(mode, b"key"))
+    assert isinstance(found, ParticipantEvent)
+    assert (found.room_sid, found.participant.participant_sid) == (ROOM_SID, record["participant_sid"])
+    assert found.participant == read_participant({**record, "edge_location": None, "participant_identity": shown}, FULL)
+    assert "Springfield" not in found.participant.to_row()
 
 
 @pytest.mark.parametrize(("test_id", "kept"), [("a-1_B", "a-1_B"), ("x" * 101, None), ("$(rm)", None), (5, None)])
 def test_sink_test_has_an_id_that_is_safe_to_show(test_id: Any, kept: str | None) -> None:
-    assert read(events.sink_test(test_id, account_sid=ACCOUNT_SID)) == SinkTest(kept)
+    assert read(events.sink_test(test_id, account_sid=ACCOUNT_SID), HASHED) == SinkTest(kept)
 
 
 @pytest.mark.parametrize(
@@ -122,11 +136,12 @@ def test_sink_test_has_an_id_that_is_safe_to_show(test_id: Any, kept: str | None
         events.room_event(SUMMARY, room_sid=ROOM_SID + "\n"),
         events.room_event(SUMMARY, room_sid="../Rooms"),
         events.room_event(SUMMARY, account_sid=5),
+        events.event(events.PARTICIPANT_SUMMARY, {"room_sid": ROOM_SID, "account_sid": ACCOUNT_SID}),
     ],
 )
 def test_what_is_no_event_is_malformed(element: Any) -> None:
     with pytest.raises(MalformedEvent):
-        read(element)
+        read(element, HASHED)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a": 1}}'])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -19,14 +19,15 @@ import redis
 from config.settings import load
 from room_reports import jobs
 from room_reports.dispatch import queue_entry
-from room_reports.events import RoomEvent, read
+from room_reports.events import ParticipantEvent, RoomEvent, read
 from room_reports.ledger import Day, Outcome, Room
+from room_reports.participants import EVENT_FIELD, MOST_KEPT, known_in
 from room_reports.service import make_service, make_transport
 from sandbox import answers, events
 from sandbox.answers import Answer
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID
-from sandbox.summaries import room_sid, room_summary
+from sandbox.summaries import participants, room_sid, room_summary
 from tests.support.processes import settings_for
 
 SID = room_sid(1, 1)
@@ -63,7 +64,7 @@ class Driver:
     def event(self, sid: str = SID, **changes: Any) -> str:
         """Tells the ledger of an event as the web does; `changes` are those of `sandbox.events.room_event`."""
         summary = room_summary(sid, account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
-        found = read(events.room_event(summary, **changes))
+        found = read(events.room_event(summary, **changes), self.service.identities)
         assert isinstance(found, RoomEvent)
         return self.ledger.note_room_event(
             room_sid=sid,
@@ -74,6 +75,13 @@ class Driver:
             issues=json.dumps(found.issues),
             request_id="request-2",
         )
+
+    def participant(self, record: Mapping[str, Any]) -> str:
+        """The same of an event of a participant."""
+        found = read(events.participant_event(record), self.service.identities)
+        assert isinstance(found, ParticipantEvent)
+        name, row = EVENT_FIELD + found.participant.participant_sid, found.participant.to_row()
+        return self.ledger.note_participant_event(room_sid=found.room_sid, name=name, record=row, most=MOST_KEPT)
 
     def run_queued(self) -> int:
         """Runs what is queued now. Returns how many jobs that were."""
@@ -555,3 +563,33 @@ class TestEvents:
         assert "high packet loss (3)" in said[0]
         kept = [str(driver.connection.hgetall(f"room-reports:room:{SID}"))]
         assert identity not in "".join(said + kept)
+
+    @pytest.mark.parametrize("early", [0, 2, 99])
+    @pytest.mark.parametrize("way", ["callback", "event"])
+    def test_participants_join_their_room_whenever_they_come(
+        self, driver: Driver, sandbox: Sandbox, early: int, way: str
+    ) -> None:
+        people = participants(SID, account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
+        first, then = people[:early], people[early:]
+        assert {driver.participant(one) for one in first} <= {"early"}
+        if way == "event":
+            driver.event()
+        else:
+            driver.open()
+        assert {driver.participant(one) for one in then} <= {"joined"}
+        assert {driver.participant(one) for one in people} == {"known"}
+        driver.finish()
+        [report] = sandbox.receiver.reports()
+        told = report["data"]["participants"]
+        assert {one["participant_sid"] for one in told} == {one["participant_sid"] for one in people}
+        assert driver.participant({**people[0], "participant_sid": "PA" + "0" * 32}) == "late"
+        assert not [key for key in driver.connection.scan_iter() if b"aside" in key]
+
+    def test_participants_beyond_the_most_are_counted(self, driver: Driver, sandbox: Sandbox) -> None:
+        [person, *_] = participants(SID, account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
+        driver.open()
+        for number in range(MOST_KEPT + 7):
+            driver.participant({**person, "participant_sid": f"PA{number:032x}"})
+        known = known_in(driver.finish().participants)
+        assert known is not None
+        assert (len(known.participants), known.left_out) == (MOST_KEPT, 7)

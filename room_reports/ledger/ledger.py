@@ -15,10 +15,12 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}worker:NAME     string  a worker's threads and how many are busy; gone half a minute after it last said so
     {p}counts          hash    what has happened, counted: names joined by `|`
     {p}days            hash    what the rooms of each day came to: `YYYY-MM-DD|rooms`, …
-    {p}lengths:NAME    string  how long the last rooms of a name lasted, newest first; NAME: a digest of account and name
+    {p}lengths:NAME    string  how long the last rooms of a name lasted, newest first; NAME: account and name, hashed
     {p}batch:ID        string  a batch of counts that was added already; gone after an hour
+    {p}aside:SID       hash    what events told of participants of a room that is not known yet; gone after two days
     {p}event-test      string  the `test_id` of the last test of an Event Streams sink; gone after a day
     {p}chore:NAME      string  a periodic chore taken by some worker
+    {p}digest:DAY      hash    what became of the digest of a day, by destination
     {p}session:ID      string  somebody who is signed in to the page
     {p}sign-ins…       string  leaky buckets of tries to sign in: one for all, one for each client
     {p}reconciled      string  when the last reconciliation began
@@ -38,6 +40,7 @@ from typing import Any, Literal, cast
 import redis
 
 from room_reports.ledger.attempts import Claim, Finished, Outcome, QueueEntry
+from room_reports.ledger.digests import Digests
 from room_reports.ledger.pages import Pages
 from room_reports.ledger.rows import ROOM_STATES, SUMMARY, Day, Durations, Hold, Lane, Room, lane_of, moment, room_from
 from room_reports.ledger.scripts import Scripts
@@ -77,6 +80,7 @@ class Ledger:
         self._replicas = replicas
         self.pages = Pages(connection, prefix=prefix)
         self.sign_ins = SignIns(connection, prefix=prefix)
+        self.digests = Digests(connection, prefix=prefix)
         self._lists = {kind.origin: kind.list for kind in queue.kinds.values()}
         self._waits = {lane.name: lane.waits for lane in lanes}
         self._scripts = Scripts(
@@ -155,6 +159,18 @@ class Ledger:
         }
         answer = self._run("note_event", json.dumps(event), replicas=self._replicas).decode()
         return cast(Literal["opened", "expired", "advanced", "known", "late"], answer)
+
+    def note_participant_event(
+        self, *, room_sid: str, name: str, record: str, most: int
+    ) -> Literal["joined", "early", "known", "late"]:
+        """Takes what an event says of one participant; the same one again changes nothing.
+
+        `joined`: it is in the field `name` of the room's row, empty when there were `most` of them before it; `early`:
+        the room is not known, and it waits for it for two days; `late`: the report is out.
+        """
+        event = {"sid": room_sid, "field": name, "record": record, "most": most}
+        answer = self._run("note_participant", json.dumps(event), replicas=self._replicas).decode()
+        return cast(Literal["joined", "early", "known", "late"], answer)
 
     def note_test_event(self, test_id: str) -> None:
         """Remembers the last test of a sink, whose id Twilio wants back."""
@@ -268,6 +284,11 @@ class Ledger:
         """Makes a chore free again after `seconds`."""
         with guarded():
             self._redis.pexpire(self._key("chore", name), max(1, int(seconds * 1000)))
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a chore is taken, or not free again yet."""
+        with guarded():
+            return bool(self._redis.exists(self._key("chore", name)))
 
     def note_reconciled(self, at: datetime) -> None:
         """Remembers until when every room is known to have been seen."""

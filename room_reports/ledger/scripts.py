@@ -32,6 +32,9 @@ LONGEST_PROBE_PAUSE = 300
 QUEUE_BOUND = 1000
 LENGTHS_KEPT = 20
 """How many rooms of one name it is remembered of how long they lasted."""
+ASIDE_KEPT = 2 * 24 * 3600
+"""Seconds that what is known of participants waits for their room: one lasts a day at most."""
+
 LOST_SHARE = 50
 """How many due steps of a lane are looked at although the queue is full, for those that a dead worker left."""
 BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
@@ -40,6 +43,7 @@ BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "open": ("prefix", "lease", "retention", "rates", "queue"),
     "note_event": ("prefix", "lease", "retention", "rates", "queue"),
+    "note_participant": ("prefix",),
     "begin": ("prefix", "lease", "rates"),
     "finish": ("prefix", "lease", "retention", "rates", "queue"),
     "dispatch": ("prefix", "lease", "rates", "queue"),
@@ -137,6 +141,7 @@ def source_of(script: str) -> tuple[str, str]:
         "QUEUE_BOUND": QUEUE_BOUND,
         "LENGTHS_KEPT": LENGTHS_KEPT,
         "LOST_SHARE": LOST_SHARE,
+        "ASIDE_KEPT": ASIDE_KEPT,
         "BUCKETS": "{" + ", ".join(map(str, BUCKETS)) + "}",
     }
     head = "".join(f"local {name} = {value}\n" for name, value in constants.items())

@@ -6,6 +6,7 @@ from flask import Flask
 
 from config.settings import Settings
 from room_reports.ledger import Ledger
+from room_reports.participants import Identities
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.web import answers, events, ops
 from room_reports.web.events import EventReceiver
@@ -29,6 +30,8 @@ def create_app(settings: Settings, ledger: Ledger, traces: Traces = NO_TRACES) -
     app.register_blueprint(metrics(settings, ledger, writer))
     app.extensions["tally"] = tally
     rooms = receiver_of(settings, ledger, tally, traces)
-    takers = dict.fromkeys(PATHS, rooms) | dict.fromkeys(events.PATHS, EventReceiver(rooms))
+    takers = dict.fromkeys(PATHS, rooms) | dict.fromkeys(
+        events.PATHS, EventReceiver(rooms, Identities.from_settings(settings))
+    )
     app.wsgi_app = Receiving(takers, rest=app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 
-from room_reports.events import MalformedEvent, RoomEvent, SinkTest, elements, read
+from room_reports.events import MalformedEvent, ParticipantEvent, RoomEvent, SinkTest, elements, read
 from room_reports.ledger import LedgerUnavailable
+from room_reports.participants import EVENT_FIELD, MOST_KEPT, Identities
 from room_reports.signatures import HINTS, Cause, SignedParts, body_cause
 from room_reports.web.answers import EVENTS_PATH, LONGEST_EVENTS, NO_CHUNKS, Environ, Reply, small_json
 from room_reports.web.receiving import Receiver, Refusal, is_too_old
@@ -43,6 +44,7 @@ class EventReceiver:
     """Takes what a sink sends. `rooms`: the receiver of status callbacks, whose settings and checks are ours too."""
 
     rooms: Receiver
+    identities: Identities
 
     def take(self, environ: Environ, request_id: str) -> Reply:
         """The answer to one request."""
@@ -75,21 +77,25 @@ class EventReceiver:
     def take_one(self, element: Any, request_id: str) -> str:
         """What came of one event. Raises `Refusal` when Redis does not take it in time."""
         try:
-            event = read(element)
+            event = read(element, self.identities)
         except MalformedEvent as error:
             return self.pass_over("malformed", error.reason, request_id)
         if event is None:
             self.rooms.tally.count(f"{COUNTED}ignored")
             return "ignored"
-        if isinstance(event, RoomEvent) and event.account_sid != self.rooms.account_sid:
+        if not isinstance(event, SinkTest) and event.account_sid != self.rooms.account_sid:
             return self.pass_over("account", "the event's account is not TWILIO_ACCOUNT_SID", request_id)
         self.rooms.check_rest()
         try:
-            return self.note_test(event, request_id) if isinstance(event, SinkTest) else self.note(event, request_id)
+            if isinstance(event, SinkTest):
+                return self.note_test(event, request_id)
+            if isinstance(event, ParticipantEvent):
+                return self.note_participant(event, request_id)
+            return self.note_room(event, request_id)
         except LedgerUnavailable as error:
             raise self.rooms.away(error) from error
 
-    def note(self, event: RoomEvent, request_id: str) -> str:
+    def note_room(self, event: RoomEvent, request_id: str) -> str:
         """Tells the ledger of a room's event."""
         sid = event.room_sid
         with self.rooms.traces.span("event", kind="server", room_sid=sid, request_id=request_id) as span:
@@ -106,6 +112,17 @@ class EventReceiver:
             )
             span.tell(result=result)
         log.info(TAKEN[result], room_sid=sid, request_id=request_id)
+        return result
+
+    def note_participant(self, event: ParticipantEvent, request_id: str) -> str:
+        """Tells the ledger of a participant's event."""
+        result = self.rooms.ledger.note_participant_event(
+            room_sid=event.room_sid,
+            name=EVENT_FIELD + event.participant.participant_sid,
+            record=event.participant.to_row(),
+            most=MOST_KEPT,
+        )
+        log.info("event of a participant", result=result, room_sid=event.room_sid, request_id=request_id)
         return result
 
     def note_test(self, event: SinkTest, request_id: str) -> str:

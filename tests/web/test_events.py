@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,11 +13,11 @@ import redis
 from room_reports.ledger import Ledger
 from sandbox import callbacks, events
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN
-from sandbox.summaries import room_sid, room_summary
+from sandbox.summaries import participants, room_sid, room_summary
 from tests.conftest import StartWeb
 from tests.support.metrics import samples_of
 from tests.support.processes import Web, settings_for, wait_until
-from tests.support.servers import free_port
+from tests.support.servers import RedisServer, free_port
 from tests.web.conftest import SID, Door, is_empty, jobs, url_of
 from tests.web.conftest import form as callback_form
 from tests.web.conftest import post as post_callback
@@ -50,6 +50,13 @@ def error_of(answer: Answer) -> Any:
 def said_last(web: Web, event: str = "event not taken") -> dict[str, Any]:
     wait_until(lambda: web.lines(event), what=f"a log line: {event}")
     return web.lines(event)[-1]
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A server to which no other door brings what it counted."""
+    with RedisServer() as started:
+        yield started
 
 
 class TestTaken:
@@ -103,6 +110,22 @@ class TestTaken:
         assert post(telling, events.sink_test("1234-abc", account_sid=ACCOUNT_SID)).status == 204
         assert ledger.test_event() == "1234-abc"
         assert said_last(telling, "test event of a sink")["test_id"] == "1234-abc"
+
+    def test_participant_joins_its_room_without_the_identity(
+        self, web: Web, ledger: Ledger, store: redis.Redis
+    ) -> None:
+        people = participants(SID, account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
+        assert post(web, events.participant_event(people[0], identity="somebody")).status == 204
+        assert ledger.unknown([SID])
+        assert (
+            post(web, [room_event(), *(events.participant_event(one, identity="somebody") for one in people)]).status
+            == 204
+        )
+        row = store.hgetall(f"room-reports:room:{SID}")
+        told = {name for name in row if name.startswith(b"participant.")}
+        assert told == {f"participant.{one['participant_sid']}".encode() for one in people}
+        assert b"person-" in row[told.pop()]
+        assert b"somebody" not in b"".join(row.values())
 
     @pytest.mark.parametrize("document", [[], events.event("com.twilio.video.insights.track-summary.complete", {})])
     def test_nothing_of_ours(self, web: Web, store: redis.Redis, document: Any) -> None:
@@ -162,7 +185,15 @@ class TestRefused:
         assert is_empty(store)
 
     @pytest.mark.parametrize(
-        "document", [5, [5], {"type": 1}, room_event(room_sid="RM1"), [{}, room_event(room_sid=1)]]
+        "document",
+        [
+            5,
+            [5],
+            {"type": 1},
+            room_event(room_sid="RM1"),
+            events.event(events.PARTICIPANT_SUMMARY, {}),
+            [{}, room_event(room_sid=1)],
+        ],
     )
     def test_nothing_that_can_be_read(self, web: Web, store: redis.Redis, document: Any) -> None:
         answer = post(web, document)
@@ -217,8 +248,8 @@ def test_b32_redis_that_is_away_has_it_come_back(start_web: StartWeb) -> None:
     assert "Traceback" not in web.output()
 
 
-def test_events_are_counted_by_what_came_of_them(start_web: StartWeb, redis_url: str) -> None:
-    web = start_web(settings_for(redis_url))
+def test_events_are_counted_by_what_came_of_them(start_web: StartWeb, server: RedisServer) -> None:
+    web = start_web(settings_for(server.url))
     for _ in range(3):
         assert post(web).status == 204
     post(web, [events.event("x", {}), 5, events.sink_test("1", account_sid=ACCOUNT_SID)])

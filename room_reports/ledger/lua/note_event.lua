@@ -26,16 +26,11 @@ local function open_room()
     add(fields, 'summary.series', 1, 'summary.since', opened, 'summary.tries', 0)
     go_on(0)
   end
+  join_aside(fields, sid)
   redis.call('ZADD', index_key('all'), opened, sid)
   redis.call('ZADD', index_key(new_state), opened, sid)
   count('opens', 'events', new_state == 'open' and 'opened' or 'expired')
   return new_state == 'open' and 'opened' or 'expired'
-end
-
--- Whether what the deliveries say has been settled: they begin when the steps before them are finished.
-local function is_reported()
-  local participants = redis.call('HGET', key, 'participants.state')
-  return FINAL[state] and (not participants or FINAL[participants])
 end
 
 local result
@@ -52,7 +47,7 @@ else
   note(sid, cjson.encode({step = 'summary', at = now, outcome = 'event', detail = 'an event brought the summary'}))
   result = 'advanced'
 end
-if not issues and event.issues ~= '' and not (room_state and is_reported()) then add(fields, 'issues', event.issues) end
+if not issues and event.issues ~= '' and not (room_state and is_reported(sid, state)) then add(fields, 'issues', event.issues) end
 if #fields > 0 then write(sid, fields) end
 if result == 'expired' then expire_room(sid) end
 count('events', result)
