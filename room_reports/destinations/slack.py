@@ -34,6 +34,7 @@ LONGEST_VERDICT = 250
 LONGEST_LINK = 2000
 MOST_VERDICTS = 10
 """With the lengths above they stay below the 3000 characters of a section."""
+MOST_PROBLEMS = 3
 
 ORDINARY, PARTIAL = "✅", "⌛"
 MARKS = {"warning": "⚠️", "notice": "🔎"}
@@ -140,6 +141,8 @@ def message(report: RoomReport) -> dict[str, Any]:
     return {**_text(gist.headline()), "blocks": blocks}
 
 
+    for problem, error in _problems(data):
+        blocks.append({"type": "context", "elements": [_plain_text(problem), *map(_mrkdwn, error)]})
 def text_message(report: RoomReport) -> dict[str, Any]:
     """The report as plain text: for a Slack that does not take our blocks."""
     data = report.data
@@ -156,6 +159,7 @@ def text_message(report: RoomReport) -> dict[str, Any]:
 
 
 def notice_message(notice: Notice) -> dict[str, Any]:
+        *(problem for problem, _ in _problems(data)),
     """News of a hold, for an operator."""
     lane = notice.lane
     what = "Twilio is not asked for summaries" if lane == "twilio" else f"Nothing is delivered to {lane}"
@@ -229,7 +233,10 @@ def _people(count: int | None) -> str:
 
 def _verdict_lines(data: ReportData) -> list[str]:
     shown = [verdict for verdict in data.verdicts if verdict.severity in MARKS][:MOST_VERDICTS]
-    return [f"{_mark_of(verdict)} {plain(verdict.text, LONGEST_VERDICT)}" for verdict in shown]
+    lines = [f"{_mark_of(verdict)} {plain(verdict.text, LONGEST_VERDICT)}" for verdict in shown]
+    if "participants" in data.completeness.missing:
+        lines.append(f"{PARTIAL} {'Some' if data.participants else 'The'} participants are missing.")
+    return lines
 
 
 def _mark_of(verdict: Verdict) -> str:
@@ -245,6 +252,19 @@ def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]
     if (peak := derived.peak).concurrent is not None:
         yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
     if derived.participant_minutes is not None:
+def _problems(data: ReportData) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The first participants whose connection ended as it should not: a line, and the link to Twilio's error if any."""
+    for one in [one for one in data.participants or () if one.has_trouble][:MOST_PROBLEMS]:
+        words = [
+            plain(one.identity or one.participant_sid, LONGEST_WORD),
+            f"left after {spoken(one.duration_sec)}" if one.duration_sec is not None else "",
+            plain((one.end_reason or "").replace("_", " "), LONGEST_WORD),
+            plain(one.media_region or "", LONGEST_WORD),
+        ]
+        link = f"<{one.error_url}|error {one.error_code}>"
+        yield " · ".join(word for word in words if word), (link,) if one.error_url else ()
+
+
         yield "Participant time", spoken(round(derived.participant_minutes * 60))
     if derived.average_stay_seconds is not None:
         yield "Average stay", spoken(round(derived.average_stay_seconds))
