@@ -64,7 +64,7 @@ def issue(
 
 def participant_event(participant: Mapping[str, Any], *, identity: str | None = None, **changes: Any) -> dict[str, Any]:
     """The event about a participant with this record; it tells more than the Video Log Analyzer does."""
-    more = {
+    more: dict[str, Any] = {
         "participant_identity": participant["participant_identity"] if identity is None else identity,
         "processing_state": "complete",
         "location": {"city": "Springfield", "country": "US"},

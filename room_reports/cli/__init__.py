@@ -14,6 +14,7 @@ from flask.cli import AppGroup, ScriptInfo
 
 COMMANDS = {
     "doctor": "room_reports.cli.doctor:doctor",
+    "event-streams": "room_reports.cli.event_streams:event_streams",
     "preview": "room_reports.cli.preview:preview",
     "rooms": "room_reports.cli.rooms:rooms",
     "signature": "room_reports.cli.signature:signature",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -121,7 +121,7 @@ class TestTaken:
             post(web, [room_event(), *(events.participant_event(one, identity="somebody") for one in people)]).status
             == 204
         )
-        row = store.hgetall(f"room-reports:room:{SID}")
+        row = cast(dict[bytes, bytes], store.hgetall(f"room-reports:room:{SID}"))
         told = {name for name in row if name.startswith(b"participant.")}
         assert told == {f"participant.{one['participant_sid']}".encode() for one in people}
         assert b"person-" in row[told.pop()]
