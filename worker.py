@@ -19,7 +19,7 @@ from room_reports.dispatch import CALLS, queues_of, run_dispatcher
 from room_reports.heartbeat import Heartbeat
 from room_reports.lanes import make_ledger
 from room_reports.ledger import PARTICIPANTS, SUMMARY
-from room_reports.service import make_service, make_transport
+from room_reports.service import make_daily, make_service, make_transport
 from room_reports.telemetry import start_or_exit
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 
@@ -54,7 +54,12 @@ def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
         threading.Thread(
             target=run_chores,
             args=(service.ledger, service.insights),
-            kwargs={"reconcile_every": settings.reconcile_every, "stopping": stopping},
+            kwargs={
+                "reconcile_every": settings.reconcile_every,
+                "stopping": stopping,
+                "daily": make_daily(settings, service),
+                "digest_at": settings.digest_at,
+            },
             name="chores",
             daemon=True,
         ),

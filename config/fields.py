@@ -9,6 +9,7 @@ import base64
 import binascii
 import ipaddress
 import re
+from datetime import time
 from decimal import Decimal
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -25,6 +26,14 @@ SHORTEST_PASSWORD = 12
 
 def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _time_of_day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise wrong("must be a time of day in UTC such as 06:30")
+    return time.fromisoformat(value)
 
 
 def upper(value: object) -> object:
@@ -76,6 +85,7 @@ Waits = Annotated[
     BeforeValidator(_split),
     Field(min_length=1),
 ]
+TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=1)]

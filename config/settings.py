@@ -41,6 +41,7 @@ from config.fields import (
     Rate,
     Seconds,
     SigningSecrets,
+    TimeOfDay,
     Token,
     Tokens,
     Waits,
@@ -321,6 +322,12 @@ class Settings(BaseModel):
         "is forgotten sooner could be reported again.",
     )
 
+    digest_at: TimeOfDay | None = Field(
+        default=None,
+        description="When to send the digest of the day before to each destination, `HH:MM` in UTC, e.g. `06:30`. "
+        "Unset: none is sent; `flask digest` shows it all the same. Summaries take up to half an hour, so before "
+        "`01:00` the day may not be complete.",
+    )
     ops_password: Password | None = Field(
         default=None,
         description="Password of the page for operators, at least 12 characters: `openssl rand -base64 18`. Unset: "

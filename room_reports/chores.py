@@ -1,12 +1,13 @@
-"""What some worker does now and then for all of them: reconcile, and take expired rooms out of the indexes."""
+"""What some worker does now and then for all: reconcile, take expired rooms out of the indexes, send digests."""
 
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import structlog
 
+from room_reports.daily import Daily
 from room_reports.errors import Failure
 from room_reports.insights import KEPT, InsightsClient
 from room_reports.ledger import Ledger, LedgerUnavailable
@@ -18,18 +19,33 @@ LONGEST_RECONCILE = 600.0
 """Seconds after which a reconciliation whose worker died may be taken by another."""
 
 AGAIN_AFTER_FAILURE = 60.0
+DIGEST_EVERY = 5.0
+"""How often it is looked whether a digest is due: the precision of the time it is sent at."""
 
 log = structlog.get_logger(__name__)
 
 
-def run_chores(ledger: Ledger, insights: InsightsClient, *, reconcile_every: float, stopping: threading.Event) -> None:
-    """Does the chores that nobody else has done lately, until `stopping`. `reconcile_every` in seconds, 0 for never."""
+def run_chores(
+    ledger: Ledger,
+    insights: InsightsClient,
+    *,
+    reconcile_every: float,
+    stopping: threading.Event,
+    daily: Daily | None = None,
+    digest_at: time | None = None,
+) -> None:
+    """Does the chores that nobody else has done lately, until `stopping`.
+
+    `reconcile_every` in seconds, 0 for never; `digest_at`: when `daily` sends digests, UTC, None for never.
+    """
     while not stopping.is_set():
         try:
             if ledger.take_chore("prune", seconds=PRUNE_EVERY):
                 ledger.prune()
             if reconcile_every and ledger.take_chore("reconcile", seconds=LONGEST_RECONCILE):
                 reconcile_once(ledger, insights, every=reconcile_every)
+            if daily and digest_at is not None and ledger.take_chore("digest", seconds=DIGEST_EVERY):
+                daily.send_due(at=digest_at, now=ledger.now())
         except LedgerUnavailable as error:
             log.debug("chores wait for redis", reason=error.reason)
         except Exception:

@@ -10,6 +10,7 @@ from room_reports.reports import LARGEST, RoomReport
 
 EVENT_TYPES: Mapping[str, str] = {
     "room.report": "com.room-reports.room.report",
+    "room.digest": "com.room-reports.room.digest",
     "room_reports.held": "com.room-reports.held",
 }
 """The CloudEvents type for each type of ours."""

@@ -7,6 +7,7 @@ import redis
 from config.settings import Settings
 from room_reports import destinations, jobs
 from room_reports.costs import Rates
+from room_reports.daily import Daily
 from room_reports.insights import InsightsClient
 from room_reports.lanes import make_ledger
 from room_reports.participants import Identities
@@ -47,4 +48,16 @@ def make_service(
         rates=Rates.of(settings),
         usual_durations=settings.usual_durations,
         traces=traces,
+    )
+
+
+def make_daily(settings: Settings, service: jobs.Service) -> Daily:
+    """What sends the digests of the same destinations."""
+    return Daily(
+        ledger=service.ledger,
+        destinations=service.destinations,
+        rates=service.rates,
+        console_url=settings.console_url,
+        waits=settings.delivery_waits,
+        lease=settings.step_lease,
     )

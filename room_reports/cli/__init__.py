@@ -13,6 +13,7 @@ from flask import Flask
 from flask.cli import AppGroup, ScriptInfo
 
 COMMANDS = {
+    "digest": "room_reports.cli.digest:digest",
     "doctor": "room_reports.cli.doctor:doctor",
     "event-streams": "room_reports.cli.event_streams:event_streams",
     "preview": "room_reports.cli.preview:preview",

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from config.settings import Settings
 from room_reports.destinations.slack import SlackWebhook
 from room_reports.destinations.webhook import ReportWebhook
+from room_reports.digests import RoomDigest
 from room_reports.lanes import rates
 from room_reports.reports import RoomReport
 from room_reports.transport import Transport
@@ -59,6 +60,14 @@ class Destination(Protocol):
 
     def notify(self, notice: Notice, delivery: Delivery) -> None:
         """Tells the operator of a hold. Raises `Failure` like `send`."""
+
+
+@runtime_checkable
+class TakesDigests(Protocol):
+    """A destination that also takes the digest of a day."""
+
+    def send_digest(self, digest: RoomDigest, delivery: Delivery) -> None:
+        """Delivers a digest. Raises `Failure` unless the other side has taken it."""
 
 
 KINDS: Mapping[str, type[Destination]] = {"slack": SlackWebhook, "webhook": ReportWebhook}

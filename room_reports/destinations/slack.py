@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
 from room_reports.costs import shown
+from room_reports.digests import RoomDigest
 from room_reports.durations import spoken
 from room_reports.errors import Configuration, Permanent, Transient
 from room_reports.reports import Derived, ReportData, RoomReport
+from room_reports.slack_digest import digest_message, digest_text_message
 from room_reports.slack_text import one_line, plain
 from room_reports.summaries import RoomSummary, read_summary
 from room_reports.transport import Response, Transport, raise_for_status
@@ -32,9 +34,9 @@ LONGEST_NAME = 200
 LONGEST_WORD = 40
 LONGEST_VERDICT = 250
 LONGEST_LINK = 2000
+MOST_PROBLEMS = 3
 MOST_VERDICTS = 10
 """With the lengths above they stay below the 3000 characters of a section."""
-MOST_PROBLEMS = 3
 
 ORDINARY, PARTIAL = "✅", "⌛"
 MARKS = {"warning": "⚠️", "notice": "🔎"}
@@ -89,6 +91,13 @@ class SlackWebhook:
             response = self._post(text_message(report))
         _check(response)
 
+    def send_digest(self, digest: RoomDigest, delivery: Delivery) -> None:
+        """Posts the digest of a day, as plain text where its blocks are refused; raises like `send`."""
+        response = self._post(digest_message(digest))
+        if _refuses_message(response):
+            response = self._post(digest_text_message(digest))
+        _check(response)
+
     def notify(self, notice: Notice, delivery: Delivery) -> None:
         """Posts news of a hold."""
         _check(self._post(notice_message(notice)))
@@ -132,6 +141,8 @@ def message(report: RoomReport) -> dict[str, Any]:
     ]
     if gist.verdicts:
         blocks.append(_section(_plain_text("\n".join(gist.verdicts))))
+    for problem, error in _problems(data):
+        blocks.append({"type": "context", "elements": [_plain_text(problem), *map(_mrkdwn, error)]})
     if figures := list(_figures(data.derived, summary)):
         fields = [_mrkdwn(f"*{label}*  {figure}") for label, figure in figures]
         blocks.append({"type": "section", "fields": fields})
@@ -141,8 +152,6 @@ def message(report: RoomReport) -> dict[str, Any]:
     return {**_text(gist.headline()), "blocks": blocks}
 
 
-    for problem, error in _problems(data):
-        blocks.append({"type": "context", "elements": [_plain_text(problem), *map(_mrkdwn, error)]})
 def text_message(report: RoomReport) -> dict[str, Any]:
     """The report as plain text: for a Slack that does not take our blocks."""
     data = report.data
@@ -150,6 +159,7 @@ def text_message(report: RoomReport) -> dict[str, Any]:
     figures = [f"{label}: {figure}" for label, figure in _figures(data.derived, summary)]
     lines = [
         _Gist(data).headline(),
+        *(problem for problem, _ in _problems(data)),
         *figures,
         " · ".join(_words(summary)),
         plain(data.room_sid, LONGEST_WORD),
@@ -159,7 +169,6 @@ def text_message(report: RoomReport) -> dict[str, Any]:
 
 
 def notice_message(notice: Notice) -> dict[str, Any]:
-        *(problem for problem, _ in _problems(data)),
     """News of a hold, for an operator."""
     lane = notice.lane
     what = "Twilio is not asked for summaries" if lane == "twilio" else f"Nothing is delivered to {lane}"
@@ -243,15 +252,6 @@ def _mark_of(verdict: Verdict) -> str:
     return PARTIAL if verdict.code == "data_incomplete" else MARKS[verdict.severity]
 
 
-def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]]:
-    """The figures that are known, with their labels."""
-    if derived.ended_at is not None:
-        yield "Time", span(derived.started_at, derived.ended_at)
-    if derived.people == 0:
-        return  # the rest are noughts
-    if (peak := derived.peak).concurrent is not None:
-        yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
-    if derived.participant_minutes is not None:
 def _problems(data: ReportData) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The first participants whose connection ended as it should not: a line, and the link to Twilio's error if any."""
     for one in [one for one in data.participants or () if one.has_trouble][:MOST_PROBLEMS]:
@@ -265,6 +265,15 @@ def _problems(data: ReportData) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield " · ".join(word for word in words if word), (link,) if one.error_url else ()
 
 
+def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]]:
+    """The figures that are known, with their labels."""
+    if derived.ended_at is not None:
+        yield "Time", span(derived.started_at, derived.ended_at)
+    if derived.people == 0:
+        return  # the rest are noughts
+    if (peak := derived.peak).concurrent is not None:
+        yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
+    if derived.participant_minutes is not None:
         yield "Participant time", spoken(round(derived.participant_minutes * 60))
     if derived.average_stay_seconds is not None:
         yield "Average stay", spoken(round(derived.average_stay_seconds))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from standardwebhooks.webhooks import Webhook
 
 from config.settings import Settings
+from room_reports.digests import RoomDigest
 from room_reports.payloads import CLOUD_EVENT, cloud_event, part_of
 from room_reports.reports import RoomReport
 from room_reports.transport import Transport, raise_for_status
@@ -72,6 +73,10 @@ class ReportWebhook:
     def send(self, report: RoomReport, delivery: Delivery) -> None:
         """Posts a report. Any 2xx means it is taken; its body does not matter."""
         self._post(part_of(report, self._fields), delivery, source=f"{SOURCE}/{report.data.account_sid}")
+
+    def send_digest(self, digest: RoomDigest, delivery: Delivery) -> None:
+        """Posts the digest of a day, as a payload of another `type`."""
+        self._post(digest.to_json(), delivery, source=SOURCE)
 
     def notify(self, notice: Notice, delivery: Delivery) -> None:
         """Posts news of a hold, as a payload of another `type`."""

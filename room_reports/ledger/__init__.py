@@ -1,6 +1,7 @@
 """Our account of every room and step: what happened, what is due, what is held. See `ledger.py`."""
 
 from room_reports.ledger.attempts import Claim, Finished, JobKind, LaneNews, Outcome, QueueEntry
+from room_reports.ledger.digests import EndedRoom, Sending
 from room_reports.ledger.ledger import Ledger
 from room_reports.ledger.rows import (
     FINAL,
@@ -32,6 +33,7 @@ __all__ = [
     "Claim",
     "Day",
     "Durations",
+    "EndedRoom",
     "Finished",
     "Hold",
     "JobKind",
@@ -42,6 +44,7 @@ __all__ = [
     "Outcome",
     "QueueEntry",
     "Room",
+    "Sending",
     "Server",
     "Step",
     "lane_of",

@@ -285,10 +285,11 @@ class Ledger:
         with guarded():
             self._redis.pexpire(self._key("chore", name), max(1, int(seconds * 1000)))
 
-    def is_taken(self, name: str) -> bool:
-        """Whether a chore is taken, or not free again yet."""
+    def now(self) -> datetime:
+        """Redis's time, aware UTC: clocks of workers do not matter."""
         with guarded():
-            return bool(self._redis.exists(self._key("chore", name)))
+            seconds, micros = self._redis.time()
+        return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
     def note_reconciled(self, at: datetime) -> None:
         """Remembers until when every room is known to have been seen."""
