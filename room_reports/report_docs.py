@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from config.thresholds import Thresholds
+from room_reports.digests import RoomDigest
 from room_reports.reports import LARGEST, RoomReport
 from room_reports.verdicts import RULES
 
@@ -18,16 +19,22 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def schema() -> str:
     """`docs/report.schema.json`: the JSON Schema of a report."""
-    document = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **RoomReport.model_json_schema(mode="serialization"),
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return _document(RoomReport)
 
 
 def guide() -> str:
     """`docs/report.md`: every field in a table."""
     return _HEADING + "\n".join(_rows(RoomReport, "")) + "\n"
+
+
+def digest_schema() -> str:
+    """`docs/digest.schema.json`: the JSON Schema of a digest."""
+    return _document(RoomDigest)
+
+
+def digest_guide() -> str:
+    """`docs/digest.md`: every field of it in a table."""
+    return _DIGEST + "\n".join(_rows(RoomDigest, "")) + "\n"
 
 
 def verdicts() -> str:
@@ -40,6 +47,14 @@ def verdicts() -> str:
         f"| `{name}` | {field.default:.10g} | {field.description} |" for name, field in Thresholds.model_fields.items()
     )
     return _RULES + "\n".join(rules) + "\n" + _THRESHOLDS + "\n".join(thresholds) + "\n"
+
+
+def _document(model: type[BaseModel]) -> str:
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model.model_json_schema(mode="serialization"),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -84,7 +99,25 @@ now and then; 410 holds them until an operator resumes. Two signatures come whil
 good for five minutes. The order of reports is not guaranteed.
 
 When Twilio or another destination is held, a payload of type `room_reports.held` comes, with `data` of `lane` (who is
-held), `reason`, `detail` and `heals` (whether it goes on by itself).
+held), `reason`, `detail` and `heals` (whether it goes on by itself). Where `DIGEST_AT` is set, a payload of type
+`room.digest` comes once a day: [the digest](digest.md).
+
+| field | type | meaning |
+|---|---|---|
+"""
+
+_DIGEST = """\
+# The digest
+
+What the rooms of a day came to, posted to `REPORT_WEBHOOK_URL` once a day where `DIGEST_AT` is set: signed like
+[a report](report.md), told from it by its `type`, checkable with [the JSON Schema](digest.schema.json). `flask digest
+--json` shows the same.
+
+A room belongs to the day (UTC) on which it ended. The counts hold every room that was reported, and are kept for 400
+days; single rooms are named as long as they are remembered (`RETENTION`), and if they were heard of within a day.
+
+It comes again when your answer does not reach us, with the same `webhook-id`: `msg_digest_`, the day, the name of the
+destination, and a number that is 1 until an operator has it sent again.
 
 | field | type | meaning |
 |---|---|---|
@@ -115,4 +148,6 @@ silences its rule; a rule with two speaks when both are reached.
 if __name__ == "__main__":
     (DOCS / "report.schema.json").write_text(schema(), encoding="utf-8")
     (DOCS / "report.md").write_text(guide(), encoding="utf-8")
+    (DOCS / "digest.schema.json").write_text(digest_schema(), encoding="utf-8")
+    (DOCS / "digest.md").write_text(digest_guide(), encoding="utf-8")
     (DOCS / "verdicts.md").write_text(verdicts(), encoding="utf-8")
