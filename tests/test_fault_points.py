@@ -1,7 +1,7 @@
 """A worker dies at every point of the way, each in turn, and another one finishes: nothing is lost, nothing repeated.
 
-B40, B41, B42. The way of a room with two destinations on one thread is always the same, so a worker can be killed at
-the n-th point it reaches. All deaths happen at once, each on a database of its own.
+B40, B41, B42. The way of a room with participants and two destinations on one thread is always the same, so a worker
+can be killed at the n-th point it reaches. All deaths happen at once, each on a database of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ WAY: tuple[tuple[Point, str], ...] = (
     (Point.ATTEMPT_BEGUN, "summary"),
     (Point.SUMMARY_FETCHED, "summary"),
     (Point.OUTCOME_WRITTEN, "summary"),
+    (Point.ATTEMPT_BEGUN, "participants"),
+    (Point.PARTICIPANTS_FETCHED, "participants"),
+    (Point.OUTCOME_WRITTEN, "participants"),
     (Point.ATTEMPT_BEGUN, "slack"),
     (Point.REPORT_BUILT, "slack"),
     (Point.REPORT_SENT, "slack"),
@@ -54,7 +57,10 @@ PATIENT = {
 LEFT_RUNNING = {
     (Point.ATTEMPT_BEGUN, "summary"): "summary",
     (Point.SUMMARY_FETCHED, "summary"): "summary",
-    (Point.OUTCOME_WRITTEN, "summary"): "slack",
+    (Point.OUTCOME_WRITTEN, "summary"): "participants",
+    (Point.ATTEMPT_BEGUN, "participants"): "participants",
+    (Point.PARTICIPANTS_FETCHED, "participants"): "participants",
+    (Point.OUTCOME_WRITTEN, "participants"): "slack",
     (Point.ATTEMPT_BEGUN, "slack"): "slack",
     (Point.REPORT_BUILT, "slack"): "slack",
     (Point.REPORT_SENT, "slack"): "slack",
@@ -81,13 +87,13 @@ class End:
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[End]]:
     """The end of each way: at index n that of the worker killed at the n-th point."""
     folder = tmp_path_factory.mktemp("points")
-    with RedisServer() as server, Sandbox() as sandbox, ThreadPoolExecutor(len(WAY) + 1) as pool:
+    with RedisServer(databases="32") as server, Sandbox() as sandbox, ThreadPoolExecutor(len(WAY) + 1) as pool:
         yield list(pool.map(lambda number: walk(server, sandbox, number, folder), range(len(WAY) + 1)))
 
 
 def walk(server: RedisServer, sandbox: Sandbox, number: int, folder: Path) -> End:
     """One room, a worker that dies at its `number`-th point, and one that does not."""
-    scene = Scene(server, sandbox, db=number, WORKER_THREADS="1", **PATIENT)
+    scene = Scene(server, sandbox, db=number, WORKER_THREADS="1", PARTICIPANTS="1", **PATIENT)
     sid = scene.open(number)
     trace = folder / f"{number}.trace"
     with faulty_worker(scene, number, trace) as first:
@@ -158,4 +164,4 @@ def test_b41_only_an_attempt_that_was_cut_off_is_lost_and_counts_nothing(ends: l
     room = ends[number].room
     lost = [attempt["step"] for attempt in room.attempts if attempt["outcome"] == "lost"]
     assert lost == [step for step in [LEFT_RUNNING.get(WAY[number - 1])] if step]
-    assert [step.tries for step in room.steps] == [1, 1, 1]
+    assert [step.tries for step in room.steps] == [1, 1, 1, 1]
