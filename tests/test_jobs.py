@@ -593,3 +593,29 @@ class TestEvents:
         known = known_in(driver.finish().participants)
         assert known is not None
         assert (len(known.participants), known.left_out) == (MOST_KEPT, 7)
+
+    def test_participants_of_whom_events_have_told_are_not_asked_for(
+        self, environment: dict[str, str], sandbox: Sandbox
+    ) -> None:
+        driver = driver_with(environment, PARTICIPANTS="1")
+        for person in participants(SID, account_sid=ACCOUNT_SID, ended=datetime.now(UTC)):
+            driver.participant(person)
+        driver.event()
+        assert driver.finish().state == "delivered"
+        [report] = sandbox.receiver.reports()
+        assert report["data"]["participants"]
+        assert not sandbox.twilio.history()
+
+    def test_issues_that_come_while_participants_are_waited_for_are_in_the_report(
+        self, environment: dict[str, str], sandbox: Sandbox
+    ) -> None:
+        driver = driver_with(environment, PARTICIPANTS="1")
+        driver.open()
+        sandbox.twilio.script(answers.complete(), answers.status(503), key=SID)
+        driver.run_queued()
+        assert [step.state for step in driver.room().steps] == ["complete", "waiting"]
+        assert driver.event(issues=[events.issue("high-jitter", "PA" + "0" * 32)]) == "late"
+        assert driver.finish().state == "delivered"
+        [report] = sandbox.receiver.reports()
+        assert [issue["issue_type"] for issue in report["data"]["detected_issues"]] == ["high-jitter"]
+        assert report["data"]["provenance"]["summary_from"] == "api"

@@ -97,6 +97,14 @@ def test_a_json_request_signs_the_hash_of_its_body() -> None:
     assert not validator.validate(url, signed.body.decode() + " ", signed.headers["X-Twilio-Signature"])
 
 
+@pytest.mark.parametrize("forge", get_args(Forgery))
+def test_forged_json_requests_are_not_genuine(forge: Forgery) -> None:
+    signed = callbacks.json_request(URL, [PARAMS], token=TOKEN, forge=forge)
+    signature = signed.headers.get("X-Twilio-Signature", "")
+    url = "https://hooks.example.com" + signed.target
+    assert not RequestValidator(TOKEN).validate(url, signed.body.decode(), signature)
+
+
 def test_a_request_looks_like_twilios() -> None:
     signed = callbacks.request(URL + "#rc=5", PARAMS, token=TOKEN, post_to="http://127.0.0.1:8000/twilio/rooms#rc=5")
     lines = signed.to_bytes().decode().split("\r\n")

@@ -609,6 +609,7 @@ def test_nothing_a_stranger_sends_is_our_fault(web: Web, store: redis.Redis, req
 PIECES = [
     *(b"GET ", b"POST ", b"/twilio/rooms", b"?", b"%", b"%2", b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\n", b"\r\n\r\n"),
     *(b"Host: h", b"Content-Length: ", b"Content-Length: 7", b"Transfer-Encoding: chunked", b"X-Twilio-Signature: "),
+    *(b"/twilio/events", b"Content-Type: application/json", b"bodySHA256=", b"[", b"{"),
     *(b"Content-Type: application/x-www-form-urlencoded", b"RoomSid=", b"&", b"=", b"\x00", b"\xff\xfe", b": ", b"-1"),
 ]
 
