@@ -97,7 +97,7 @@ class Daily:
         sent_before = before.times_sent if before is not None else 0
         facts = {"day": str(day), "destination": name, "tries": tries}
         try:
-            delivery = Delivery(f"msg_digest_{day}_{name}_{sent_before + 1}", tries, now)
+            delivery = Delivery(f"msg_digest_{day}_{name}_{sent_before + 1}", tries, self.ledger.now())
             self.takers[name].send_digest(digest, delivery)
         except Permanent as failure:
             log.error("digest was refused", reason=failure.reason, detail=failure.detail, **facts)

@@ -281,9 +281,9 @@ class Ledger:
             return bool(self._redis.set(self._key("chore", name), "taken", nx=True, px=max(1, int(seconds * 1000))))
 
     def put_back_chore(self, name: str, *, seconds: float) -> None:
-        """Makes a chore free again after `seconds`."""
+        """Makes a chore free again after `seconds`, which may be 0."""
         with guarded():
-            self._redis.pexpire(self._key("chore", name), max(1, int(seconds * 1000)))
+            self._redis.pexpire(self._key("chore", name), int(seconds * 1000))
 
     def now(self) -> datetime:
         """Redis's time, aware UTC: clocks of workers do not matter."""
