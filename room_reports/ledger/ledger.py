@@ -51,6 +51,8 @@ from room_reports.ledger.unavailable import guarded
 WORKER_GONE = 30
 DAYS_KEPT = 400
 TEST_KEPT = 24 * 3600
+ASIDE_KEPT = 2 * 24 * 3600
+"""Seconds that what is known of participants waits for their room: one lasts a day at most."""
 LONGEST_ROOM = 366 * 24 * 3600
 """Seconds. What Twilio sends may be any number."""
 
@@ -168,7 +170,7 @@ class Ledger:
         `joined`: it is in the field `name` of the room's row, empty when there were `most` of them before it; `early`:
         the room is not known, and it waits for it for two days; `late`: the report is out.
         """
-        event = {"sid": room_sid, "field": name, "record": record, "most": most}
+        event = {"sid": room_sid, "field": name, "record": record, "most": most, "kept": ASIDE_KEPT}
         answer = self._run("note_participant", json.dumps(event), replicas=self._replicas).decode()
         return cast(Literal["joined", "early", "known", "late"], answer)
 

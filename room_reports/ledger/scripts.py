@@ -32,9 +32,6 @@ LONGEST_PROBE_PAUSE = 300
 QUEUE_BOUND = 1000
 LENGTHS_KEPT = 20
 """How many rooms of one name it is remembered of how long they lasted."""
-ASIDE_KEPT = 2 * 24 * 3600
-"""Seconds that what is known of participants waits for their room: one lasts a day at most."""
-
 LOST_SHARE = 50
 """How many due steps of a lane are looked at although the queue is full, for those that a dead worker left."""
 BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
@@ -54,6 +51,10 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "add": ("prefix",),
 }
 """What each script needs to be told of the configuration. All of it is parsed at every call, so no more than that."""
+
+
+BEHIND_PRELUDE: Mapping[str, tuple[str, ...]] = {"note_event": ("events",), "note_participant": ("events",)}
+"""What a script shares with a few others only: every function in the prelude costs each call of every script."""
 
 
 class Scripts:
@@ -141,9 +142,9 @@ def source_of(script: str) -> tuple[str, str]:
         "QUEUE_BOUND": QUEUE_BOUND,
         "LENGTHS_KEPT": LENGTHS_KEPT,
         "LOST_SHARE": LOST_SHARE,
-        "ASIDE_KEPT": ASIDE_KEPT,
         "BUCKETS": "{" + ", ".join(map(str, BUCKETS)) + "}",
     }
     head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
-    source = head + (folder / "prelude.lua").read_text() + (folder / f"{script}.lua").read_text()
+    parts = ("prelude", *BEHIND_PRELUDE.get(script, ()), script)
+    source = head + "".join((folder / f"{part}.lua").read_text() for part in parts)
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

@@ -26,7 +26,8 @@ local function open_room()
     add(fields, 'summary.series', 1, 'summary.since', opened, 'summary.tries', 0)
     go_on(0)
   end
-  join_aside(fields, sid)
+  for _, part in ipairs(redis.call('HGETALL', aside_key(sid))) do add(fields, part) end
+  redis.call('DEL', aside_key(sid))
   redis.call('ZADD', index_key('all'), opened, sid)
   redis.call('ZADD', index_key(new_state), opened, sid)
   count('opens', 'events', new_state == 'open' and 'opened' or 'expired')

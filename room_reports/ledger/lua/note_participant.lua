@@ -1,5 +1,5 @@
--- Takes what an event says of one participant. ARGV[3]: {sid, field, record, most} as JSON. Returns 'joined', 'early' when
--- the room is not known yet, 'known', or 'late' when its report is out.
+-- Takes what an event says of one participant. ARGV[3]: {sid, field, record, most, kept} as JSON. Returns 'joined', 'early'
+-- when the room is not known yet, 'known', or 'late' when its report is out.
 local event = cjson.decode(ARGV[3])
 local sid = event.sid
 local found = redis.call('HMGET', row_key(sid), 'state', 'summary.state', event.field)
@@ -13,7 +13,7 @@ else
   -- Beyond the most that are kept, they are only counted; and that has an end too.
   local told = redis.call('HINCRBY', target, 'participants.told', 1)
   if told <= 10 * event.most then redis.call('HSET', target, event.field, told <= event.most and event.record or '') end
-  if not found[1] then redis.call('EXPIRE', target, ASIDE_KEPT) end
+  if not found[1] then redis.call('EXPIRE', target, event.kept) end
 end
 count('events', result)
 return result

@@ -2,8 +2,9 @@
 -- ARGV[3]: the room as JSON. Returns 'opened', 'known' or 'expired'.
 local room = cjson.decode(ARGV[3])
 local sid = room.sid
--- Both in one command, for there is hardly ever either.
-local is_there = redis.call('EXISTS', row_key(sid), aside_key(sid)) > 0
+-- Asked for in one command, for there is hardly ever either: the row, and what events told of its participants before it.
+local aside = cfg.prefix .. 'aside:' .. sid
+local is_there = redis.call('EXISTS', row_key(sid), aside) > 0
 if is_there and redis.call('EXISTS', row_key(sid)) == 1 then
   count('opens', room.source, 'known')
   return 'known'
@@ -21,7 +22,10 @@ else
   start_series(fields, sid, 'summary', 1, 0)
 end
 if room.traceparent ~= '' then add(fields, 'traceparent', room.traceparent) end
-if is_there then join_aside(fields, sid) end
+if is_there then
+  for _, part in ipairs(redis.call('HGETALL', aside)) do add(fields, part) end
+  redis.call('DEL', aside)
+end
 write(sid, fields)
 if room.expired then expire_room(sid) end
 redis.call('ZADD', index_key('all'), opened, sid)

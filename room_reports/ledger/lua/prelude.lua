@@ -19,8 +19,6 @@ local FINAL = {complete = true, partial = true, expired = true, delivered = true
 local function row_key(sid) return cfg.prefix .. 'room:' .. sid end
 local function attempts_key(sid) return cfg.prefix .. 'attempts:' .. sid end
 local function due_key(lane) return cfg.prefix .. 'due:' .. lane end
--- What events told of participants of a room that is not known yet: it joins the row when the room is opened.
-local function aside_key(sid) return cfg.prefix .. 'aside:' .. sid end
 local function hold_key(lane) return cfg.prefix .. 'hold:' .. lane end
 local function run_key(lane) return cfg.prefix .. 'failures:' .. lane end
 local function index_key(state) return cfg.prefix .. 'rooms:' .. state end
@@ -147,16 +145,4 @@ end
 local function expire_room(sid)
   redis.call('EXPIRE', row_key(sid), cfg.retention)
   redis.call('EXPIRE', attempts_key(sid), cfg.retention)
-end
-
--- Whether what the deliveries say is settled, by the state of the summary step: they begin when those before them end.
-local function is_reported(sid, summary_state)
-  if not FINAL[summary_state] then return false end
-  local participants = redis.call('HGET', row_key(sid), 'participants.state')
-  return not participants or FINAL[participants] ~= nil
-end
-
-local function join_aside(fields, sid)
-  for _, part in ipairs(redis.call('HGETALL', aside_key(sid))) do add(fields, part) end
-  redis.call('DEL', aside_key(sid))
 end
