@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from room_reports import __version__
-from room_reports.ledger import BUCKETS, SUMMARY, Ledger, LedgerUnavailable
+from room_reports.ledger import BUCKETS, PARTICIPANTS, SUMMARY, Ledger, LedgerUnavailable
 
 PREFIX = "room_reports_"
 NO_REASON = "none"
@@ -65,7 +65,7 @@ EVENT_RESULTS = (
     "redis",
     "other",
 )
-"""Everything that can come of an event, or of the request that brought it; the first seven are counted by the ledger."""
+"""Everything that can come of an event, or of the request that brought it; the ledger counts the first seven."""
 
 REFUSALS = (
     "bad_request",
@@ -106,8 +106,8 @@ FAMILIES: Mapping[str, Family] = {
     "events_total": Family(
         "counter",
         "Events of Event Streams by what came of them: `opened`, `expired`, `advanced` (brought the summary of a room "
-        "that was known), `known`, `late`, `joined` and `early` (participants; all exact), `test`, `ignored`, or why not "
-        "taken.",
+        "that was known), `known`, `late`, `joined` and `early` (participants; all exact), `test`, `ignored`, or why "
+        "not taken.",
         ("result",),
     ),
     "requests_refused_total": Family("counter", "Requests that were neither and not served.", ("reason",)),
@@ -116,6 +116,9 @@ FAMILIES: Mapping[str, Family] = {
     "dead_letters": Family("gauge", "Rooms with a delivery that was given up on and not sent again.", ()),
     "oldest_unfinished_age_seconds": Family("gauge", "Since the oldest unfinished room was opened; 0 for none.", ()),
     "summary_attempts_total": Family("counter", "Ended attempts to fetch a summary.", ("outcome", "reason")),
+    "participants_attempts_total": Family(
+        "counter", "Ended attempts to fetch the participants of a room.", ("outcome", "reason")
+    ),
     "delivery_attempts_total": Family(
         "counter",
         "Ended attempts to deliver; outcome `delivered` counts deliveries.",
@@ -161,7 +164,8 @@ class LedgerCollector(Collector):
             return
         yield from families({**values, **counters(tally)})
         yield histogram("summary_seconds", {(): durations(tally, {SUMMARY})[SUMMARY]})
-        destinations = {name[1] for name in tally if name[0] == "seconds_from_end"} - {SUMMARY}
+        destinations = {name[1] for name in tally if name[0] == "seconds_from_end"}
+        destinations -= {SUMMARY, PARTICIPANTS}
         yield histogram("delivery_seconds", {(name,): found for name, found in durations(tally, destinations).items()})
 
 
@@ -231,6 +235,8 @@ def counters(tally: Mapping[Labels, float]) -> Values:
             case "attempts", [step, outcome, reason]:
                 if step == SUMMARY:
                     found["summary_attempts_total"][outcome, reason or NO_REASON] += value
+                elif step == PARTICIPANTS:
+                    found["participants_attempts_total"][outcome, reason or NO_REASON] += value
                 else:
                     found["delivery_attempts_total"][step, outcome, reason or NO_REASON] += value
             case "resends", [step]:

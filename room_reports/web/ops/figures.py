@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from markupsafe import Markup
 
-from room_reports.ledger import SUMMARY, TWILIO, Day, Durations, Hold, Step
+from room_reports.ledger import PARTICIPANTS, SUMMARY, TWILIO, Day, Durations, Hold, Step
 from room_reports.ledger.pages import Unfinished
 from room_reports.waiting import Cause, waiting_of
 from room_reports.web.ops import wording
@@ -156,7 +156,7 @@ def delivery_attempts(tally: dict[tuple[str, ...], float]) -> Figure:
     counts: Counter[tuple[str, str]] = Counter()
     rows: Counter[tuple[str, str, str]] = Counter()
     for name, number in tally.items():
-        if name[0] == "attempts" and name[1] != SUMMARY:
+        if name[0] == "attempts" and name[1] not in (SUMMARY, PARTICIPANTS):
             counts[name[1], name[2]] += int(number)
             rows[name[1], OUTCOME_WORDS.get(name[2], name[2]), name[3]] += int(number)
     bars = [

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from room_reports.costs import shown
 from room_reports.destinations import slack
 from room_reports.durations import spoken
-from room_reports.ledger import FINAL, SUMMARY, Hold, Room, Step
+from room_reports.ledger import FINAL, PARTICIPANTS, SUMMARY, Hold, Room, Step
+from room_reports.participants import Participant
 from room_reports.reports import RoomReport
 from room_reports.story import Told, can_be_resent, deliveries_of, report_of, told
 from room_reports.summaries import RoomSummary, read_summary
@@ -50,7 +51,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class RoomPage:
-    """All that the template needs. `message`: None where Slack is not told of the room."""
+    """All that the template needs. `message`: None where Slack is not told of the room; `participants`: None where they
+    are not known, `left_out`: how many more there were."""
 
     room: Room
     story: list[Event]
@@ -60,6 +62,8 @@ class RoomPage:
     facts: list[tuple[str, str]]
     verdicts: tuple[Verdict, ...]
     message: Markup | None
+    participants: tuple[Participant, ...] | None
+    left_out: int
     console: str
     raw: str
 
@@ -69,7 +73,8 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
     now = datetime.now(UTC)
     report = report_of(room, console_url=desk.console_url, thresholds=desk.thresholds, rates=desk.rates, at=now)
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
-    is_reported = summary_step.state in FINAL and summary_step.state != "expired"
+    fetched = [step.state in FINAL for step in room.steps if step.name in (SUMMARY, PARTICIPANTS)]
+    is_reported = all(fetched) and summary_step.state != "expired"
     deliveries = deliveries_of(room, configured=desk.destinations)
     return RoomPage(
         room=room,
@@ -80,6 +85,8 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
         facts=list(facts_of(report)),
         verdicts=report.data.verdicts if is_reported else (),
         message=as_html(slack.message(report)) if is_told_slack(desk, summary_step) else None,
+        participants=report.data.participants,
+        left_out=sum(one.count for one in report.data.left_out if one.path == "participants"),
         console=report.data.links.console,
         raw=raw_of(report),
     )
@@ -118,19 +125,28 @@ def _title_of(record: Told) -> tuple[str, Tone]:
     if record.outcome == "event":
         return "Twilio sent the summary", "good"
     attempt = f", attempt {record.attempt}"
-    if record.step == SUMMARY:
-        title, tone = _OF_SUMMARY.get(record.outcome, (f"Summary {record.outcome}", "neutral"))
+    if record.step in _OF_FETCHING:
+        usual: tuple[str, Tone] = (f"{wording.sentence(record.step)} {record.outcome}", "neutral")
+        title, tone = _OF_FETCHING[record.step].get(record.outcome, usual)
         return title + attempt, tone
     title, tone = _OF_DELIVERY.get(record.outcome, (f"{{}}: {record.outcome}", "neutral"))
     return wording.sentence(title.format(wording.lane(record.step))) + attempt, tone
 
 
-_OF_SUMMARY: dict[str, tuple[str, Tone]] = {
-    "complete": ("Summary complete", "good"),
-    "partial": ("Reported without a complete summary", "bad"),
-    "expired": ("Summary expired", "bad"),
-    "waiting": ("No summary yet", "neutral"),
-    "lost": ("Worker lost while it asked for the summary", "bad"),
+_OF_FETCHING: dict[str, dict[str, tuple[str, Tone]]] = {
+    SUMMARY: {
+        "complete": ("Summary complete", "good"),
+        "partial": ("Reported without a complete summary", "bad"),
+        "expired": ("Summary expired", "bad"),
+        "waiting": ("No summary yet", "neutral"),
+        "lost": ("Worker lost while it asked for the summary", "bad"),
+    },
+    PARTICIPANTS: {
+        "complete": ("Participants fetched", "good"),
+        "partial": ("Reported without participants", "bad"),
+        "waiting": ("No participants yet", "neutral"),
+        "lost": ("Worker lost while it asked for the participants", "bad"),
+    },
 }
 _OF_DELIVERY: dict[str, tuple[str, Tone]] = {
     "delivered": ("Delivered to {}", "good"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from room_reports.durations import spoken
 from room_reports.ledger import TWILIO, Hold
 from room_reports.verdicts import RULES
 from room_reports.waiting import Waiting
@@ -16,7 +17,7 @@ LANES = {TWILIO: "Twilio", "slack": "Slack", "webhook": "the webhook"}
 STATES = {
     "open": "a step is unfinished: the summary, or a delivery",
     "delivered": "the complete report is at every destination",
-    "partial": "delivered, but Twilio's summary was not complete",
+    "partial": "delivered, but Twilio's summary was not complete, or its participants could not be had",
     "expired": "Twilio had deleted the summary before it was fetched",
     "dead": "a delivery was given up on: resend it",
 }
@@ -52,6 +53,11 @@ def sentence(text: str) -> str:
 def count(number: int, noun: str) -> str:
     """`1 room`, `1,234 rooms`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def stay(seconds: int | None) -> str:
+    """How long somebody stayed."""
+    return "–" if seconds is None else spoken(seconds)  # noqa: RUF001
 
 
 def day_and_time(at: datetime) -> str:
