@@ -11,10 +11,11 @@ import jsonschema
 import pytest
 
 from room_reports.costs import Rates
+from room_reports.digest_words import BARS, NO_BAR, bars_of
 from room_reports.digests import MOST_ROOMS, RoomDigest, compose, usual_day
 from room_reports.ledger import Day, EndedRoom
 from room_reports.report_docs import DOCS, digest_guide, digest_schema
-from room_reports.slack_digest import BARS, NO_BAR, bars_of, digest_message, digest_text_message
+from room_reports.slack_digest import digest_message, digest_text_message
 from sandbox.messages import links, mentions, refusal, render
 from tests.support.block_kit import checked
 
