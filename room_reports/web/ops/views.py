@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from room_reports.ledger import LedgerUnavailable, Room
 from room_reports.story import can_be_resent, deliveries_of
 from room_reports.web.ops import listing, wording
+from room_reports.web.ops.days import day_page
 from room_reports.web.ops.desk import Desk, Patience
 from room_reports.web.ops.figures import figures
 from room_reports.web.ops.overview import overview
@@ -24,6 +25,9 @@ from room_reports.web.ops.sessions import came_from_our_form, csrf_token, is_sig
 from room_reports.web.receiving import forwarded
 
 OPEN_TO_ALL = frozenset({"ops.static", "ops.ask_to_sign_in", "ops.take_password"})
+
+EARLIEST = date(2010, 1, 1)
+"""No room is older."""
 
 _SID = re.compile(r"RM[0-9a-fA-F]{32}")
 _OWN_PATH = re.compile(r"/(?:[A-Za-z0-9?=&%+._~-][A-Za-z0-9/?=&%+._~-]*)?")
@@ -136,6 +140,26 @@ def add_reading(blueprint: Blueprint, desk: Desk) -> None:
     @blueprint.get("/figures")
     def show_figures() -> str:
         return render_template("figures.html", figures=figures(desk, Patience()))
+
+    @blueprint.get("/days")
+    def show_yesterday() -> AnyResponse:
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        return redirect(url_for("ops.show_day", day=yesterday), 303)
+
+    @blueprint.get("/days/<day>")
+    def show_day(day: str) -> str:
+        return render_template("day.html", page=day_page(desk, Patience(), day_of(day)))
+
+
+def day_of(text: str) -> date:
+    """The day, `YYYY-MM-DD`. Ends the request when it is none, or has not come yet."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        abort(404)
+    if day > datetime.now(UTC).date() or day < EARLIEST:
+        abort(404)
+    return day
 
 
 def found(desk: Desk, patience: Patience, sid: str) -> Room:

@@ -1,0 +1,69 @@
+"""The page of a day: the digest as it stands, drawn, with what became of sending it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from room_reports.ledger import Sending
+from tests.support.rooms_in_ledger import HOSTILE, LedgerWriter, sid_of
+from tests.web.ops.conftest import Visitor
+from tests.web.ops.test_pages import text_of
+
+NOW = datetime.now(UTC)
+TODAY = NOW.date()
+
+
+def test_a_day_has_its_figures_its_rooms_and_its_picture(operator: Visitor, writer: LedgerWriter) -> None:
+    # Opened and not set back, so all that counts is of today.
+    sid = writer.open(1, HOSTILE, ago=timedelta(0))
+    writer.summarise(sid, recording_enabled=True, total_recording_duration_sec=0, total_participant_duration_sec=600)
+    writer.add_days(30, before=NOW)
+    page = operator.get(f"/days/{TODAY}")
+    shown = text_of(page)
+    assert f"{TODAY:%A}, {TODAY}" in shown
+    assert re.search(r"Rooms 1 \(usually \d+\)", shown)
+    assert re.search(r"Participant minutes 10 \(usually [\d,]+\)", shown)
+    assert f'href="/rooms/{sid_of(1)}"' in page.text
+    assert "nothing recorded" in shown
+    assert page.text.count("<rect") == 14
+    assert f"{TODAY:%d %b}: 10 min, 1 room" in shown
+    assert "<script>alert" not in page.text
+    assert "\u202e" not in page.text
+
+
+def test_what_became_of_sending_it_is_shown(operator: Visitor, writer: LedgerWriter) -> None:
+    at = datetime(2026, 11, 23, 6, 30, 1, tzinfo=UTC).timestamp()
+    writer.ledger.digests.note(TODAY, "slack", Sending("sent", 1, 1, at))
+    writer.ledger.digests.note(TODAY, "webhook", Sending("failed", 2, 0, at, "timeout", "no answer", at + 60))
+    shown = text_of(operator.get(f"/days/{TODAY}"))
+    assert "Digest to slack sent, 2026-11-23 06:30:01 UTC" in shown
+    assert "Digest to webhook failed, timeout, 2026-11-23 06:30:01 UTC" in shown
+
+
+def test_days_lead_to_one_another_from_the_first_to_the_last(operator: Visitor, writer: LedgerWriter) -> None:
+    writer.add_days(3, before=NOW)
+    page = operator.get("/days")
+    yesterday, first = TODAY - timedelta(days=1), TODAY - timedelta(days=2)
+    assert page.url.endswith(f"/days/{yesterday}")
+    assert f'href="/days/{first}" rel="prev"' in page.text
+    assert f'href="/days/{TODAY}" rel="next"' in page.text
+    assert 'rel="next"' not in operator.get(f"/days/{TODAY}").text
+    assert 'rel="prev"' not in operator.get(f"/days/{first}").text
+
+
+def test_an_empty_ledger_has_an_empty_day(operator: Visitor) -> None:
+    shown = text_of(operator.get("/days"))
+    assert "Rooms 0" in shown
+    assert "Cost" not in shown
+
+
+@pytest.mark.parametrize("day", ["2026-13-01", "yesterday", "9999-01-01", "0001-01-01", "1999-12-31"])
+def test_what_is_no_day_is_not_there(operator: Visitor, day: str) -> None:
+    assert operator.get(f"/days/{day}").status_code == 404
+
+
+def test_a_stranger_sees_no_day(stranger: Visitor) -> None:
+    assert stranger.get(f"/days/{TODAY}", follow=False).status_code == 303
