@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, Literal
 
 from room_reports.callbacks import StatusCallback
+from room_reports.events import issues_of
 from room_reports.participants import Identities, Known, Participant, read_participant
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 
@@ -82,9 +83,13 @@ def make_report(
     reason: str | None = None,
     console_url: str = CONSOLE_URL,
     participants: Sequence[Mapping[str, Any]] | None = None,
+    issues: Sequence[Mapping[str, Any]] | None = None,
     **known: Any,
 ) -> RoomReport:
-    """The report of the ordinary room, ten minutes after its end. `known`: what else `build_report` takes."""
+    """The report of the ordinary room, ten minutes after its end.
+
+    `participants` and `issues` are records as Twilio sends them; `known`: what else `build_report` takes.
+    """
     asked = END + timedelta(minutes=2)
     return build_report(
         room_sid=room_sid,
@@ -96,6 +101,7 @@ def make_report(
         provenance=Provenance(source="callback", first_asked_at=asked, last_asked_at=asked, times_asked=1),
         reported_at=END + timedelta(minutes=10),
         console_url=console_url,
+        issues=None if issues is None else list(issues_of({"detected_issues": {"details": list(issues)}})),
         participants=None if participants is None else Known(tuple(map(participant, participants, count()))),
         **known,
     )
