@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
@@ -53,6 +54,9 @@ def test_every_page_fits_is_readable_and_breaks_no_policy(
     window.page.get_by_text("As a table").first.click()
     window.check()
     window.keep("figures")
+    window.open(f"/days/{datetime.now(UTC).date()}")
+    window.check()
+    window.keep("day")
     window.open("/?q=no+such+room")
     window.check()
     window.keep("rooms-none-found")
@@ -80,6 +84,9 @@ def test_an_empty_ledger(visit: OpenVisit, stage: Stage) -> None:
     window.open("/figures")
     window.check()
     window.keep("figures-empty")
+    window.open("/days")
+    window.check()
+    window.keep("day-empty")
 
 
 def test_a_redis_that_does_not_answer(visit: OpenVisit, stage: Stage) -> None:
