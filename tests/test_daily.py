@@ -14,6 +14,7 @@ import redis
 from config.settings import Settings, load
 from room_reports.daily import Daily, due_day
 from room_reports.destinations import Delivery, Notice
+from room_reports.destinations.webhook import ReportWebhook
 from room_reports.ledger import Claim, Day, LaneNews, Outcome
 from room_reports.reports import RoomReport
 from room_reports.service import make_daily, make_service, make_transport
@@ -208,6 +209,19 @@ class TestSending:
         sandbox.slack.script(answers.status(400, "invalid_blocks"))
         daily.send_due(at=AT, now=now)
         assert sandbox.slack.messages()[-1] == digest_text_message(daily.digest_of(yesterday(now), now=now))
+
+    def test_as_a_cloud_event_where_these_are_wanted(
+        self, redis_url: str, sandbox: Sandbox, daily: Daily, now: datetime
+    ) -> None:
+        variables = {"REPORT_WEBHOOK_FORMAT": "cloudevents"}
+        settings = load(settings_for(redis_url) | sandbox.environment() | WAITS | variables)
+        transport = make_transport(settings)
+        webhook = ReportWebhook.from_settings(settings, transport)
+        replace(daily, destinations={"webhook": webhook}).send_due(at=AT, now=now)
+        [event] = sandbox.receiver.reports()
+        assert (event["type"], event["id"]) == ("com.room-reports.room.digest", ids_of(sandbox)[0])
+        assert event["data"]["day"] == str(yesterday(now))
+        transport.close()
 
     def test_a_destination_that_takes_no_digests_is_passed_over(self, daily: Daily, now: datetime) -> None:
         only = replace(daily, destinations={"plain": Plain()})

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, cast
@@ -64,15 +64,15 @@ class Digests:
         self._redis = connection
         self._prefix = prefix
 
-    def rooms_of(self, day: date) -> Iterator[EndedRoom]:
+    def rooms_of(self, day: date, *, may_go_on: Callable[[], bool] = lambda: True) -> Iterator[EndedRoom]:
         """The rooms that ended on a day (UTC), or were opened on it where their end is not known.
 
-        Two round trips for each `CHUNK` of them.
+        Two round trips for each `CHUNK` of those that were opened around it, as long as `may_go_on` says so.
         """
         begin = datetime.combine(day, time(), UTC)
         first, last = (begin - BEFORE).timestamp(), (begin + timedelta(days=1) + AFTER).timestamp()
         place = 0
-        while sids := self._opened(first, last, place):
+        while may_go_on() and (sids := self._opened(first, last, place)):
             yield from (room for room in self._read(sids, day) if room is not None)
             place += len(sids)
 

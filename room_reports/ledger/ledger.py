@@ -564,8 +564,9 @@ def day_of(claim: Claim, day: Day) -> dict[str, Any]:
 
 def lasted_of(claim: Claim, seconds: int | None) -> dict[str, Any] | None:
     """What is to be remembered of how long a room lasted, if it has a name."""
-    name = digest_of_name(claim)
-    return {"name": name, "seconds": str(min(seconds, LONGEST_ROOM))} if name and seconds is not None else None
+    if seconds is None or not (name := digest_of_name(claim)):
+        return None
+    return {"name": name, "seconds": str(min(seconds, LONGEST_ROOM))}
 
 
 def digest_of_name(claim: Claim) -> str:

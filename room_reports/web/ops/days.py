@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 from room_reports.digest_words import figures, remarks, waited, words_of
 from room_reports.digests import DigestData, DigestedRoom, compose
-from room_reports.ledger import EndedRoom, Sending
+from room_reports.ledger import Sending
 from room_reports.web.ops import wording
 from room_reports.web.ops.charts import Bar, upright
 from room_reports.web.ops.desk import Desk, Patience
 
 RESERVE = 1.0
-"""Seconds that are left for the rest when single rooms are no longer looked at."""
+"""Seconds of the patience that are left when no more rooms are looked at, for an answer that is slow."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ def day_page(desk: Desk, patience: Patience, day: date) -> DayPage:
     now = datetime.now(UTC)
     days = patience.ask(desk.ledger.days)
     sendings = patience.ask(lambda: desk.ledger.digests.sendings(day))
-    looked_at = _LookedAt(desk.ledger.digests.rooms_of(day), patience)
-    data = compose(day, days=days, ended=looked_at, rates=desk.rates, console_url=desk.console_url, made_at=now).data
+    ended = desk.ledger.digests.rooms_of(day, may_go_on=lambda: patience.left() > RESERVE)
+    data = compose(day, days=days, ended=ended, rates=desk.rates, console_url=desk.console_url, made_at=now).data
     said = list(remarks(data))
-    if looked_at.is_cut:
-        said.append(f"Only the first {looked_at.count:,} rooms were looked at: flask digest looks at all of them.")
+    if patience.left() <= RESERVE:
+        said.append("There was no time to look at every room; flask digest does.")
     return DayPage(
         day=day,
         data=data,
@@ -66,24 +66,6 @@ def day_page(desk: Desk, patience: Patience, day: date) -> DayPage:
         earlier=day - timedelta(days=1) if days and day > min(days) else None,
         later=day + timedelta(days=1) if day < now.date() else None,
     )
-
-
-class _LookedAt:
-    """The rooms of a day, as many of them as there is time for."""
-
-    def __init__(self, rooms: Iterator[EndedRoom], patience: Patience) -> None:
-        self._rooms = rooms
-        self._patience = patience
-        self.count = 0
-        self.is_cut = False
-
-    def __iter__(self) -> Iterator[EndedRoom]:
-        for room in self._rooms:
-            self.count += 1
-            yield room
-            if self._patience.left() < RESERVE:
-                self.is_cut = True
-                return
 
 
 def _picture(data: DigestData) -> Markup:

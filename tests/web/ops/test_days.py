@@ -7,13 +7,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from config.settings import load
 from room_reports.ledger import Sending
+from room_reports.web.ops.days import RESERVE, day_page
+from room_reports.web.ops.desk import Desk, Patience
+from room_reports.web.ops.sessions import KnownBrowsers, Sessions
 from tests.support.rooms_in_ledger import HOSTILE, LedgerWriter, sid_of
-from tests.web.ops.conftest import Visitor
+from tests.support.servers import RedisServer
+from tests.web.ops.conftest import Visitor, environment
 from tests.web.ops.test_pages import text_of
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
+
+
+@pytest.fixture
+def desk(writer: LedgerWriter, valkey: RedisServer) -> Desk:
+    """What the page works with."""
+    return Desk.of(load(environment(valkey)), writer.ledger, KnownBrowsers(b"key", Sessions(public_base_url=None)))
 
 
 def test_a_day_has_its_figures_its_rooms_and_its_picture(operator: Visitor, writer: LedgerWriter) -> None:
@@ -52,6 +63,15 @@ def test_days_lead_to_one_another_from_the_first_to_the_last(operator: Visitor, 
     assert f'href="/days/{TODAY}" rel="next"' in page.text
     assert 'rel="next"' not in operator.get(f"/days/{TODAY}").text
     assert 'rel="prev"' not in operator.get(f"/days/{first}").text
+
+
+def test_when_time_runs_out_the_counts_are_there_and_it_is_said(writer: LedgerWriter, desk: Desk) -> None:
+    sid = writer.open(1, "daily", ago=timedelta(0))
+    writer.summarise(sid, recording_enabled=True, total_recording_duration_sec=0)
+    in_time, too_late = (day_page(desk, Patience(seconds), TODAY) for seconds in (3.0, RESERVE))
+    assert [len(page.worst) for page in (in_time, too_late)] == [1, 0]
+    assert [page.data.rooms for page in (in_time, too_late)] == [1, 1]
+    assert ["no time" in " ".join(page.remarks) for page in (in_time, too_late)] == [False, True]
 
 
 def test_an_empty_ledger_has_an_empty_day(operator: Visitor) -> None:
