@@ -100,6 +100,15 @@ class TestShow:
         assert "rejected: answered 400" in lines[-1]
         assert not any(line.startswith("WAITING") for line in lines)
 
+    def test_event_that_brought_the_summary_is_told(self, run: Run, ledger: Ledger) -> None:
+        sid = open_room(ledger)
+        ledger.note_room_event(
+            room_sid=sid, account_sid="", room_name="", ended=None, summary="{}", issues="", request_id=""
+        )
+        [line] = [line for line in run("rooms", "show", sid).output.splitlines() if line.startswith("20")]
+        assert line.split()[2:8] == ["summary", "-", "event", "-", "again", "at"]
+        assert line.endswith("an event brought the summary")
+
     def test_says_what_it_waits_for_and_until_when(self, run: Run, ledger: Ledger) -> None:
         sid = open_room(ledger)
         finish(ledger, sid, "summary", Outcome("waiting", "not_ready", pause=600))

@@ -19,7 +19,7 @@ from room_reports.web.ops.desk import Desk, Patience
 from room_reports.web.ops.listing import PAGE
 from room_reports.web.ops.overview import overview
 from room_reports.web.ops.sessions import KnownBrowsers, Sessions
-from sandbox.options import AUTH_TOKEN, WEBHOOK_SECRET
+from sandbox.options import ACCOUNT_SID, AUTH_TOKEN, WEBHOOK_SECRET
 from tests.support.processes import Web
 from tests.support.rooms_in_ledger import HOSTILE, LedgerWriter, sid_of
 from tests.support.servers import RedisServer
@@ -181,6 +181,29 @@ class TestRoom:
             )
         ]
         assert places == sorted(places)
+
+    @pytest.mark.parametrize(("is_known", "begins"), [(False, "Twilio sent an event"), (True, "Twilio called back")])
+    def test_its_story_where_an_event_brought_the_summary(
+        self, operator: Visitor, writer: LedgerWriter, is_known: bool, begins: str
+    ) -> None:
+        sid = sid_of(1)
+        if is_known:
+            writer.open(1, "daily", ago=HOUR)
+        writer.ledger.note_room_event(
+            room_sid=sid,
+            account_sid=ACCOUNT_SID,
+            room_name="daily",
+            ended=None,
+            summary='{"processing_state":"complete"}',
+            issues="[]",
+            request_id="request-2",
+        )
+        writer.attempt(sid, "summary", Outcome("complete", opens=("slack",)))
+        story = text_of(operator.get(f"/rooms/{sid}")).partition("What happened")[2]
+        assert begins in story
+        assert ("Twilio sent the summary an event brought the summary" in story) == is_known
+        assert "Summary complete, attempt 1" in story
+        assert "None" not in story
 
     def test_the_message_is_the_one_that_slack_got(self, operator: Visitor, writer: LedgerWriter) -> None:
         sid = writer.delivered(1, "daily & <co>", ago=HOUR, duration_sec=5400, unique_participant_identities=7)
