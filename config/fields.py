@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 MINUTE = 60.0
@@ -22,6 +22,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 TWILIO_KEEPS = 7 * DAY
 SHORTEST_PASSWORD = 12
+SLACK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 
 
 def _split(value: object) -> object:
@@ -92,10 +93,20 @@ Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=
 SigningSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)]
 
 
-def confidential_url(text: str, info: ValidationInfo) -> SplitResult:
+def slack_url(text: str, *, allow_private: bool) -> SplitResult:
+    """An incoming webhook of Slack; of any host where private destinations are allowed, as in the sandbox."""
+    url = confidential_url(text, allow_private=allow_private)
+    if url.hostname not in SLACK_HOSTS and not allow_private:
+        raise wrong(f"the host must be {' or '.join(sorted(SLACK_HOSTS))} (the sandbox: ALLOW_PRIVATE_DESTINATIONS=1)")
+    if url.path in ("", "/"):
+        raise wrong("has no path: copy the whole URL that Slack shows")
+    return url
+
+
+def confidential_url(text: str, *, allow_private: bool) -> SplitResult:
     """A URL that secrets are sent to: https, except to the machine itself or where private destinations are allowed."""
     url = base_url(text, ("https", "http"))
-    if url.scheme == "http" and not (info.data.get("allow_private_destinations") or _is_loopback(url.hostname or "")):
+    if url.scheme == "http" and not (allow_private or _is_loopback(url.hostname or "")):
         raise wrong("must begin with https://: what is sent there is confidential")
     return url
 

@@ -23,6 +23,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -32,6 +33,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config import sentinel
+from config.destinations import NO_PLAN, Plan, read
 from config.fields import (
     DAY,
     HOUR,
@@ -49,6 +51,7 @@ from config.fields import (
     confidential_url,
     conflict,
     printable,
+    slack_url,
     split_url,
     upper,
     wrong,
@@ -59,7 +62,6 @@ SHORTEST_RETENTION = TWILIO_KEEPS + DAY
 LEASE_MARGIN = 2.0
 """Seconds an attempt needs beside its HTTP requests: its round trips to Redis on a busy machine."""
 
-SLACK_HOSTS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -119,6 +121,11 @@ class Settings(BaseModel):
         "send these headers.",
     )
 
+    destinations_file: str | None = Field(
+        default=None,
+        description="TOML file with more destinations, each with a name, and rules about which room goes where: see "
+        "[destinations](destinations.md). Unset, every report goes to every destination.",
+    )
     slack_webhook_url: SecretStr | None = Field(
         default=None,
         description="Slack incoming webhook. At least one of this and `REPORT_WEBHOOK_URL` is needed.",
@@ -382,7 +389,7 @@ class Settings(BaseModel):
     @field_validator("twilio_insights_url")
     @classmethod
     def _insights_url_is_safe(cls, value: str, info: ValidationInfo) -> str:
-        if confidential_url(value, info).query:
+        if confidential_url(value, allow_private=_allows_private(info)).query:
             raise wrong("a base URL has no query")
         return value.rstrip("/")
 
@@ -398,23 +405,16 @@ class Settings(BaseModel):
     @field_validator("slack_webhook_url")
     @classmethod
     def _slack_url_is_slacks(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None:
-            return None
-        url = confidential_url(value.get_secret_value(), info)
-        if url.hostname not in SLACK_HOSTS and not info.data.get("allow_private_destinations"):
-            raise wrong(
-                f"the host must be {' or '.join(sorted(SLACK_HOSTS))} (the sandbox: ALLOW_PRIVATE_DESTINATIONS=1)"
-            )
-        if url.path in ("", "/"):
-            raise wrong("has no path: copy the whole URL that Slack shows")
+        if value is not None:
+            slack_url(value.get_secret_value(), allow_private=_allows_private(info))
         return value
 
     @field_validator("report_webhook_url")
     @classmethod
     def _there_is_a_destination(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
-            confidential_url(value.get_secret_value(), info)
-        elif "slack_webhook_url" in info.data and info.data["slack_webhook_url"] is None:
+            confidential_url(value.get_secret_value(), allow_private=_allows_private(info))
+        elif info.data.get("destinations_file") is None and info.data.get("slack_webhook_url", "wrong") is None:
             raise conflict("SLACK_WEBHOOK_URL, REPORT_WEBHOOK_URL: no destination, set at least one of them")
         return value
 
@@ -555,6 +555,13 @@ class Settings(BaseModel):
             raise wrong("must not be shorter than HTTP_TOTAL_TIMEOUT, or a deploy cuts requests")
         return value
 
+    _plan: Plan = PrivateAttr(default=NO_PLAN)
+
+    @property
+    def plan(self) -> Plan:
+        """What `DESTINATIONS_FILE` says."""
+        return self._plan
+
     @property
     def rest_credentials(self) -> tuple[str, str]:
         """User and password of Twilio's REST API."""
@@ -584,13 +591,14 @@ class Settings(BaseModel):
 
     @property
     def outgoing_urls(self) -> dict[str, str]:
-        """Every URL that requests go to, by the name of its variable."""
+        """Every URL that requests go to, by the name of its variable or its place in `DESTINATIONS_FILE`."""
         return {
             name: url
             for name, url in (
                 ("TWILIO_INSIGHTS_URL", self.twilio_insights_url),
                 ("SLACK_WEBHOOK_URL", _reveal(self.slack_webhook_url)),
                 ("REPORT_WEBHOOK_URL", _reveal(self.report_webhook_url)),
+                *self.plan.urls.items(),
             )
             if url
         }
@@ -600,12 +608,16 @@ class Settings(BaseModel):
         """Every string that no log line may hold, the longest first so that a part never hides the whole."""
         found = {base64.b64encode(":".join(self.rest_credentials).encode()).decode()}
         found.update(value for header in self.collector_headers.values() for value in (header, header.split()[-1]))
-        for name, field in type(self).model_fields.items():
-            if is_secret(field):
-                for secret in _secrets(getattr(self, name)):
-                    found.add(secret)
-                    found.update(_telling_parts(secret))
+        fields = [name for name, field in type(self).model_fields.items() if is_secret(field)]
+        given = [secret for name in fields for secret in _secrets(getattr(self, name))]
+        for secret in (*given, *self.plan.secrets):
+            found.add(secret)
+            found.update(_telling_parts(secret))
         return tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
+
+
+def _allows_private(info: ValidationInfo) -> bool:
+    return bool(info.data.get("allow_private_destinations"))
 
 
 def _reveal(secret: SecretStr | None) -> str | None:
@@ -640,8 +652,15 @@ def _telling_parts(secret: str) -> Iterator[str]:
 def load(environ: Mapping[str, str]) -> Settings:
     """The settings that `environ` describes. Raises `SettingsError` with every problem at once."""
     values, problems = _collect(environ)
+    plan = NO_PLAN
+    if path := values.get("destinations_file"):
+        others = [name for name, variable in _DESTINATIONS.items() if variable in values]
+        allow_private = values.get("allow_private_destinations", "").lower() in _YES
+        plan, wrong_with_it = read(path, environ, allow_private=allow_private, others=others)
+        problems += [f"DESTINATIONS_FILE: {problem}" for problem in wrong_with_it]
     try:
         settings = Settings.model_validate(values)
+        settings._plan = plan
     except ValidationError as error:
         unread = {problem.partition(":")[0].removesuffix("_FILE") for problem in problems}
         found = [_problem(detail) for detail in error.errors(include_url=False, include_context=False)]
@@ -651,6 +670,13 @@ def load(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+_DESTINATIONS = {"slack": "slack_webhook_url", "webhook": "report_webhook_url"}
+"""The destinations that variables describe, by name, each with the variable that has it."""
+
+_YES = frozenset({"1", "on", "t", "true", "y", "yes"})
+"""What pydantic takes for true."""
 
 
 def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from config.destinations import NO_PLAN, Plan
 from config.thresholds import Thresholds
 from room_reports import faults
 from room_reports.callbacks import StatusCallback
@@ -40,6 +41,7 @@ from room_reports.ledger import (
 )
 from room_reports.participants import Identities, fields_of, known_in
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
+from room_reports.routing import route, traits_of
 from room_reports.telemetry.tracing import NO_TRACES, Span, Traces
 from room_reports.verdicts import usual_of
 
@@ -85,6 +87,7 @@ class Service:
     thresholds: Thresholds
     rates: Rates = NO_RATES
     usual_durations: bool = False
+    plan: Plan = NO_PLAN
     traces: Traces = NO_TRACES
 
 
@@ -209,7 +212,16 @@ def with_report(service: Service, claim: Claim, outcome: Outcome) -> tuple[Outco
     )
     verdicts = json.dumps([verdict.code for verdict in report.data.verdicts])
     lasted = derived.duration_seconds if service.usual_durations else None
-    return replace(outcome, fields={**outcome.fields, "verdicts": verdicts}, day=day, lasted=lasted), report
+    outcome = replace(outcome, fields={**outcome.fields, "verdicts": verdicts}, day=day, lasted=lasted)
+    return with_route(service, claim, outcome, report) if service.plan.routes else outcome, report
+
+
+def with_route(service: Service, claim: Claim, outcome: Outcome, report: RoomReport) -> Outcome:
+    """Has only those deliveries begin that the rules want, and the row say which rule wanted each."""
+    found = route(service.plan, traits_of(report), outcome.opens)
+    if not found.to:
+        log.info("room goes to no destination", by=found.looks[-1].label, **facts_of(claim))
+    return replace(outcome, opens=found.to, fields={**outcome.fields, "routes": json.dumps(found.sent_by)})
 
 
 def ask_for_summary(service: Service, claim: Claim) -> Outcome:
@@ -407,13 +419,16 @@ def tell(service: Service, claim: Claim, outcome: Outcome, finished: Finished, *
 
 
 def tell_elsewhere(service: Service, claim: Claim, outcome: Outcome) -> None:
-    """Best effort: operators hear of a hold by each other destination. The log and the ledger have it for certain."""
+    """Best effort: operators hear of a hold by each other destination, or by those that the plan calls theirs.
+
+    The log and the ledger have it for certain.
+    """
     if outcome.hold_for is not None:
         return  # asked to slow down: nobody has to act
     lane = lane_of(claim.step)
     notice = Notice(lane=lane, reason=outcome.reason or "", detail=outcome.detail, heals=outcome.lane != "operator")
     for name, destination in service.destinations.items():
-        if name == lane:
+        if name == lane or not service.plan.is_for_operators(name):
             continue
         try:
             delivery = Delivery(f"msg_hold_{lane}_{int(claim.now.timestamp())}", 1, claim.now)

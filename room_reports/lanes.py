@@ -17,13 +17,14 @@ RATES: Mapping[str, Callable[[Settings], float | None]] = {
     "slack": lambda settings: settings.slack_rate if settings.slack_webhook_url else None,
     "webhook": lambda settings: settings.report_webhook_rate if settings.report_webhook_url else None,
 }
-"""For every kind of destination the messages a second that it takes, None when the settings do not ask for it."""
+"""For every destination of variables the messages a second that it takes, None when the settings do not ask for it."""
 
 
 def rates(settings: Settings) -> dict[str, float]:
     """The destinations that the settings ask for, with the messages a second that each takes."""
     found = {name: rate_of(settings) for name, rate_of in RATES.items()}
-    return {name: rate for name, rate in found.items() if rate is not None}
+    by_variables = {name: rate for name, rate in found.items() if rate is not None}
+    return by_variables | {name: one.rate for name, one in settings.plan.destinations.items()}
 
 
 def lanes_of(settings: Settings) -> list[Lane]:

@@ -47,15 +47,16 @@ def make_service(
         thresholds=settings.verdict_thresholds,
         rates=Rates.of(settings),
         usual_durations=settings.usual_durations,
+        plan=settings.plan,
         traces=traces,
     )
 
 
 def make_daily(settings: Settings, service: jobs.Service) -> Daily:
-    """What sends the digests of the same destinations."""
+    """What sends the digests, of those destinations the ones that are for operators."""
     return Daily(
         ledger=service.ledger,
-        destinations=service.destinations,
+        destinations={name: one for name, one in service.destinations.items() if settings.plan.is_for_operators(name)},
         rates=service.rates,
         console_url=settings.console_url,
         waits=settings.delivery_waits,

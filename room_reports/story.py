@@ -59,6 +59,13 @@ def deliveries_of(room: Room, *, configured: Collection[str]) -> dict[str, Step]
     return {step.name: step for step in room.steps if step.name not in others and step.name in configured}
 
 
+def routes_of(room: Room) -> str | None:
+    """Where the rules sent a room and which of them did, in words; None when there were none."""
+    if room.routes is None:
+        return None
+    return ", ".join(f"{name} by {label}" for name, label in room.routes.items()) or "nowhere, as the rules say"
+
+
 def can_be_resent(step: Step) -> bool:
     """Whether a delivery can be asked for again: one that is under way is left alone."""
     return step.state in FINAL

@@ -14,6 +14,7 @@ from flask.cli import AppGroup, ScriptInfo
 
 COMMANDS = {
     "digest": "room_reports.cli.digest:digest",
+    "destinations": "room_reports.cli.destinations:destinations",
     "doctor": "room_reports.cli.doctor:doctor",
     "event-streams": "room_reports.cli.event_streams:event_streams",
     "preview": "room_reports.cli.preview:preview",

@@ -26,7 +26,7 @@ from room_reports.lanes import lanes_of
 from room_reports.ledger import ROOM_STATES, Hold, Room
 from room_reports.reconcile import reconcile as reconcile_rooms
 from room_reports.service import make_transport
-from room_reports.story import can_be_resent, deliveries_of, told
+from room_reports.story import can_be_resent, deliveries_of, routes_of, told
 from room_reports.waiting import Waiting, waits_of
 from room_reports.words import clean, from_now, moment
 
@@ -132,6 +132,8 @@ def story_of(room: Room, waits: Sequence[Waiting], now: datetime) -> Iterator[st
         "request id": clean(room.request_id) or "-",
         "verdicts": ", ".join(map(clean, room.verdicts)) or "-",
     }
+    if (routes := routes_of(room)) is not None:
+        facts["goes to"] = clean(routes)
     if room.asked:
         facts["asked"] = f"Twilio, {room.asked} time{'' if room.asked == 1 else 's'}, last {moment(room.last_asked)}"
     yield "\n".join([click.style(room.sid, bold=True), *(f"  {name:<11} {fact}" for name, fact in facts.items())])
@@ -182,7 +184,8 @@ def resend(sid: str, names: tuple[str, ...], yes: bool) -> None:
         deliveries = deliveries_of(room, configured={lane.name for lane in lanes_of(desk.settings)})
         for name in names:
             if name not in deliveries:
-                known = ", ".join(deliveries) or "nothing, for its summary is not finished or has expired"
+                why = "the rules say so" if room.routes == {} else "its summary is not finished or has expired"
+                known = ", ".join(deliveries) or f"nothing, for {why}"
                 raise click.UsageError(f"{clean(name, 40)!r} is no destination of {sid}, which went to: {known}")
         chosen = [name for name in deliveries if not names or name in names]
         finished = [name for name in chosen if can_be_resent(deliveries[name])]

@@ -1,7 +1,7 @@
 """Where reports go: what a destination is, and the kinds there are.
 
 A new kind is a module with a class like the others, its line in `KINDS` and in `lanes.RATES`, its settings, its
-tests.
+tests; and its part of `config.destinations` where there may be several.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self, runtime_checkable
 
+from config.destinations import Endpoint, SlackChannel
 from config.settings import Settings
 from room_reports.destinations.slack import SlackWebhook
 from room_reports.destinations.webhook import ReportWebhook
@@ -76,4 +77,26 @@ KINDS: Mapping[str, type[Destination]] = {"slack": SlackWebhook, "webhook": Repo
 
 def build(settings: Settings, transport: Transport) -> dict[str, Destination]:
     """The destinations that the settings ask for, by name."""
-    return {name: KINDS[name].from_settings(settings, transport) for name in rates(settings)}
+    described = settings.plan.destinations
+    return {
+        name: from_file(name, described[name], transport)
+        if name in described
+        else KINDS[name].from_settings(settings, transport)
+        for name in rates(settings)
+    }
+
+
+def from_file(name: str, described: SlackChannel | Endpoint, transport: Transport) -> Destination:
+    """A destination that `DESTINATIONS_FILE` describes."""
+    url = described.url.get_secret_value()
+    if isinstance(described, SlackChannel):
+        return SlackWebhook(url, rate=described.rate, transport=transport, name=name, zone=described.timezone)
+    return ReportWebhook(
+        url,
+        [secret.get_secret_value() for secret in described.secret],
+        rate=described.rate,
+        transport=transport,
+        form=described.format,
+        fields=described.fields,
+        name=name,
+    )

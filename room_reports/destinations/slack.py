@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
@@ -66,14 +66,16 @@ GONE = frozenset(
 
 
 class SlackWebhook:
-    """One incoming webhook, of Slack or GovSlack."""
+    """One incoming webhook, of Slack or GovSlack. `zone`: of the times in its messages."""
 
     name = "slack"
 
-    def __init__(self, url: str, *, rate: float, transport: Transport) -> None:
+    def __init__(self, url: str, *, rate: float, transport: Transport, name: str = "slack", zone: tzinfo = UTC) -> None:
+        self.name = name
         self.rate = rate
         self._url = url
         self._transport = transport
+        self._zone = zone
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> SlackWebhook:
@@ -86,9 +88,9 @@ class SlackWebhook:
 
         Raises `Configuration` when the webhook is gone, `Permanent` when the plain text is refused as well.
         """
-        response = self._post(message(report))
+        response = self._post(message(report, self._zone))
         if _refuses_message(response):
-            response = self._post(text_message(report))
+            response = self._post(text_message(report, self._zone))
         _check(response)
 
     def send_digest(self, digest: RoomDigest, delivery: Delivery) -> None:
@@ -130,7 +132,7 @@ def _word(response: Response) -> str:
     return text if re.fullmatch(r"[a-z_]{2,50}", text) else ""
 
 
-def message(report: RoomReport) -> dict[str, Any]:
+def message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
     """The Block Kit message for a report, ready to be posted. It is within Slack's limits whatever is in the report."""
     data = report.data
     summary = read_summary(data.summary or {}).summary
@@ -143,7 +145,7 @@ def message(report: RoomReport) -> dict[str, Any]:
         blocks.append(_section(_plain_text("\n".join(gist.verdicts))))
     for problem, error in _problems(data):
         blocks.append({"type": "context", "elements": [_plain_text(problem), *map(_mrkdwn, error)]})
-    if figures := list(_figures(data.derived, summary)):
+    if figures := list(_figures(data.derived, summary, zone)):
         fields = [_mrkdwn(f"*{label}*  {figure}") for label, figure in figures]
         blocks.append({"type": "section", "fields": fields})
     if words := list(_words(summary)):
@@ -152,11 +154,11 @@ def message(report: RoomReport) -> dict[str, Any]:
     return {**_text(gist.headline()), "blocks": blocks}
 
 
-def text_message(report: RoomReport) -> dict[str, Any]:
+def text_message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
     """The report as plain text: for a Slack that does not take our blocks."""
     data = report.data
     summary = read_summary(data.summary or {}).summary
-    figures = [f"{label}: {figure}" for label, figure in _figures(data.derived, summary)]
+    figures = [f"{label}: {figure}" for label, figure in _figures(data.derived, summary, zone)]
     lines = [
         _Gist(data).headline(),
         *(problem for problem, _ in _problems(data)),
@@ -265,10 +267,10 @@ def _problems(data: ReportData) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield " · ".join(word for word in words if word), (link,) if one.error_url else ()
 
 
-def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]]:
+def _figures(derived: Derived, summary: RoomSummary, zone: tzinfo) -> Iterator[tuple[str, str]]:
     """The figures that are known, with their labels."""
     if derived.ended_at is not None:
-        yield "Time", span(derived.started_at, derived.ended_at)
+        yield "Time", span(derived.started_at, derived.ended_at, zone)
     if derived.people == 0:
         return  # the rest are noughts
     if (peak := derived.peak).concurrent is not None:
@@ -287,15 +289,17 @@ def _figures(derived: Derived, summary: RoomSummary) -> Iterator[tuple[str, str]
         yield "Cost", shown(derived.cost_estimate)
 
 
-def span(start: datetime | None, end: datetime) -> str:
-    """From when to when, in UTC; the date once where one is enough."""
-    end = end.astimezone(UTC)
+def span(start: datetime | None, end: datetime, zone: tzinfo = UTC) -> str:
+    """From when to when, in this zone; the date and the zone once where that is enough."""
+    end = end.astimezone(zone)
     if start is None:
-        return f"until {end:%Y-%m-%d %H:%M} UTC"
-    start = start.astimezone(UTC)
+        return f"until {end:%Y-%m-%d %H:%M %Z}"
+    start = start.astimezone(zone)
+    if start.utcoffset() != end.utcoffset():
+        return f"{start:%Y-%m-%d %H:%M %Z} – {end:%Y-%m-%d %H:%M %Z}"  # noqa: RUF001 - a dash between two times
     if start.date() == end.date():
-        return f"{end:%Y-%m-%d} {start:%H:%M}–{end:%H:%M} UTC"  # noqa: RUF001 - a dash between two times
-    return f"{start:%Y-%m-%d %H:%M} – {end:%Y-%m-%d %H:%M} UTC"  # noqa: RUF001
+        return f"{end:%Y-%m-%d} {start:%H:%M}–{end:%H:%M %Z}"  # noqa: RUF001
+    return f"{start:%Y-%m-%d %H:%M} – {end:%Y-%m-%d %H:%M %Z}"  # noqa: RUF001
 
 
 def _words(summary: RoomSummary) -> Iterator[str]:

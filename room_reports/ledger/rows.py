@@ -61,7 +61,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Room:
-    """One row of the ledger. Times are aware UTC; `attempts` holds every attempt's record, oldest first.
+    """One row of the ledger. Times are aware UTC; `attempts` holds every attempt's record, oldest first; `routes`: the
+    rule that sent it to each of its destinations, empty when it was sent nowhere, None when no rules were asked.
 
     `summary_source`: `event` when one brought the summary; `issues`: what Twilio detected, None when no event told;
     `participants`: the fields of the row about them, as `room_reports.participants` reads them; `usual`: how many
@@ -87,6 +88,7 @@ class Room:
     attempts: tuple[dict[str, Any], ...] = field(default=())
     summary_source: str | None = None
     issues: list[dict[str, Any]] | None = None
+    routes: Mapping[str, str] | None = None
     usual: float | None = None
     participants: Mapping[str, str] = field(default_factory=dict)
 
@@ -157,6 +159,7 @@ def room_from(sid: str, row: Mapping[str, str], dues: Mapping[str, float | None]
         summary=json.loads(summary) if summary else None,
         summary_source=row.get("summary.source"),
         issues=json.loads(row["issues"]) if row.get("issues") else None,
+        routes=json.loads(row["routes"]) if row.get("routes") else None,
         usual=float(row["usual"]) if row.get("usual") else None,
         participants={name: value for name, value in row.items() if name.startswith("participant")},
         verdicts=tuple(json.loads(row.get("verdicts", "[]"))),

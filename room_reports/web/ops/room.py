@@ -17,7 +17,7 @@ from room_reports.durations import spoken
 from room_reports.ledger import FINAL, PARTICIPANTS, SUMMARY, Hold, Room, Step
 from room_reports.participants import Participant
 from room_reports.reports import RoomReport
-from room_reports.story import Told, can_be_resent, deliveries_of, report_of, told
+from room_reports.story import Told, can_be_resent, deliveries_of, report_of, routes_of, told
 from room_reports.summaries import RoomSummary, read_summary
 from room_reports.verdicts import Verdict
 from room_reports.waiting import Waiting, waits_of
@@ -82,7 +82,7 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
         waits=waits_of(room, holds, now=now),
         deliveries=[Delivery(step, can_be_resent(step)) for step in deliveries.values()],
         is_reported=is_reported,
-        facts=list(facts_of(report)),
+        facts=[*facts_of(report), *routing_of(room)],
         verdicts=report.data.verdicts if is_reported else (),
         message=as_html(slack.message(report)) if is_told_slack(desk, summary_step) else None,
         participants=report.data.participants,
@@ -178,6 +178,12 @@ def facts_of(report: RoomReport) -> Iterator[tuple[str, str]]:
         yield "Cost", shown(derived.cost_estimate)
     yield from _named(summary)
     yield "Account", report.data.account_sid
+
+
+def routing_of(room: Room) -> Iterator[tuple[str, str]]:
+    """Where the rules sent it, if there were any."""
+    if (routes := routes_of(room)) is not None:
+        yield "Routed", clean(routes)
 
 
 def _people(summary: RoomSummary, people: int) -> str:

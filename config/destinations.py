@@ -1,0 +1,295 @@
+"""The file of destinations and rules that `DESTINATIONS_FILE` names: TOML in, one frozen and checked `Plan` out.
+
+`docs/destinations.md` describes it. Secrets are never in it: `env:NAME` and `file:PATH` say where they are. No message
+repeats a value, for what was typed into the wrong place may be a secret; names are shown if they look like names.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import ErrorDetails
+
+from config.fields import Rate, SigningSecrets, confidential_url, slack_url, wrong
+
+MOST_DESTINATIONS = 50
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+"""Of a destination: its step and lane have this name, and so do labels of metrics."""
+
+TAKEN = re.compile(r"slack|slack_app|webhook|summary|participants|all|twilio.*")
+"""Names that mean something already: destinations of variables, other steps and lanes."""
+
+PARTS = (
+    "schema_version",
+    "room_sid",
+    "account_sid",
+    "room_name",
+    "reported_at",
+    "completeness",
+    "callback",
+    "summary",
+    "derived",
+    "participants",
+    "detected_issues",
+    "verdicts",
+    "links",
+    "provenance",
+    "left_out",
+)
+"""The parts of a report's `data`."""
+
+VERDICTS = (
+    "data_incomplete",
+    "nobody_came",
+    "single_participant",
+    "at_capacity",
+    "many_rejoins",
+    "abnormal_disconnects",
+    "media_errors",
+    "nothing_recorded",
+    "shorter_than_usual",
+    "longer_than_usual",
+    "ended_by_timeout",
+    "sources_disagree",
+    "end_before_start",
+    "no_duration",
+    "unreadable_data",
+    "unfamiliar_data",
+)
+"""The codes of verdicts."""
+
+
+def _revealed(value: object, info: ValidationInfo) -> str:
+    """What a reference leads to."""
+    found = re.fullmatch(r"(env|file):(.+)", value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise wrong("must be env:NAME or file:PATH, which say where it is; the value itself has no place in this file")
+    if found[1] == "env":
+        text = info.context["environ"].get(found[2].strip(), "").strip() if info.context else ""
+        if not text:
+            raise wrong("the variable that it names is not set")
+        return text
+    try:
+        text = Path(found[2].strip()).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise wrong(f"the file that it names cannot be read ({reason})") from None
+    if not text:
+        raise wrong("the file that it names is empty")
+    return text
+
+
+def _zone(value: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(value if isinstance(value, str) else "")
+    except (KeyError, ValueError, OSError):
+        raise wrong("must be a time zone such as Europe/Berlin or UTC") from None
+
+
+def _is_confidential(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    confidential_url(value.get_secret_value(), allow_private=_allows_private(info))
+    return value
+
+
+def _is_slacks(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    slack_url(value.get_secret_value(), allow_private=_allows_private(info))
+    return value
+
+
+def _allows_private(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context["allow_private"])
+
+
+def _part(value: str) -> str:
+    if value.partition(".")[0] not in PARTS:
+        raise wrong(f"must begin with a part of a report's data: {', '.join(PARTS)}")
+    return value
+
+
+def _verdict(value: str) -> str:
+    if value not in VERDICTS:
+        raise wrong("is the code of no verdict: docs/verdicts.md lists them")
+    return value
+
+
+def _list(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Reference = Annotated[SecretStr, BeforeValidator(_revealed)]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+Sid = Annotated[str, Field(pattern="^AC[0-9a-fA-F]{32}$")]
+Verdict = Annotated[str, AfterValidator(_verdict)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Words = Annotated[tuple[Word, ...], BeforeValidator(_list), Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SlackChannel(_Part):
+    """An incoming webhook of Slack, which is one channel. `timezone`: of the times in its messages."""
+
+    kind: Literal["slack"]
+    url: Annotated[Reference, AfterValidator(_is_slacks)]
+    rate: Rate = 1.0
+    timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+
+
+class Endpoint(_Part):
+    """An endpoint of the operator. `fields`: what of a report's data is sent, `part` or `part.field`; all for none."""
+
+    kind: Literal["webhook"]
+    url: Annotated[Reference, AfterValidator(_is_confidential)]
+    secret: Annotated[SigningSecrets, BeforeValidator(_revealed), Field(min_length=1)]
+    rate: Rate = 0.0
+    format: Literal["standard", "cloudevents"] = "standard"
+    fields: tuple[Annotated[Word, AfterValidator(_part)], ...] = ()
+
+
+class Conditions(_Part):
+    """What a room must be for a rule to match: all that is given, and of each list any one. What is not known of a room
+    matches nothing."""
+
+    account: Annotated[tuple[Sid, ...], BeforeValidator(_list), Field(min_length=1)] | None = None
+    room_name: Words | None = None
+    room_type: Words | None = None
+    region: Words | None = None
+    verdict: Annotated[tuple[Verdict, ...], BeforeValidator(_list), Field(min_length=1)] | None = None
+    severity: Literal["info", "notice", "warning"] | None = None
+
+
+class Rule(_Part):
+    """Sends the rooms that match to some destinations; later rules are only looked at if it says `continue`."""
+
+    name: str = Field(default="", max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")
+    when: Conditions = Conditions()
+    to: Names
+    goes_on: bool = Field(default=False, alias="continue")
+
+
+class Plan(_Part):
+    """Destinations by name, rules in order, and where the rooms go that no rule matches (None: everywhere).
+
+    `operators`: which destinations hear of holds and get digests, None for every one.
+    """
+
+    destinations: dict[str, Annotated[SlackChannel | Endpoint, Field(discriminator="kind")]] = Field(
+        default={}, max_length=MOST_DESTINATIONS
+    )
+    rules: tuple[Rule, ...] = Field(default=(), max_length=1000)
+    default: Names | None = None
+    operators: Names | None = None
+
+    @property
+    def routes(self) -> bool:
+        """Whether anything decides where a room goes, or all go everywhere."""
+        return bool(self.rules) or self.default is not None
+
+    def is_for_operators(self, name: str) -> bool:
+        """Whether a destination gets what is about the service as a whole."""
+        return self.operators is None or name in self.operators
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Every URL that requests go to, by its place in the file."""
+        return {f"destinations.{name}.url": one.url.get_secret_value() for name, one in self.destinations.items()}
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret that the references lead to."""
+        found = list(self.urls.values())
+        for one in self.destinations.values():
+            if isinstance(one, Endpoint):
+                found += [secret.get_secret_value() for secret in one.secret]
+        return found
+
+
+NO_PLAN = Plan()
+"""Variables alone: every report goes to every destination."""
+
+
+def read(
+    path: str, environ: Mapping[str, str], *, allow_private: bool, others: Collection[str]
+) -> tuple[Plan, list[str]]:
+    """The plan in this file, and all that is wrong with it; `others`: destinations that variables describe.
+
+    `environ` is where `env:` leads.
+    """
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"\(at (.*)\)$", str(error))
+        return NO_PLAN, [f"it is not TOML ({place[1]})" if place else "it is not TOML"]
+    except (OSError, ValueError) as error:
+        return NO_PLAN, [f"cannot be read ({error.strerror if isinstance(error, OSError) else 'not UTF-8 text'})"]
+    plan, problems = NO_PLAN, []
+    try:
+        plan = Plan.model_validate(document, context={"environ": environ, "allow_private": allow_private})
+    except ValidationError as error:
+        problems = [_problem(detail) for detail in error.errors(include_url=False, include_context=False)]
+    return plan, [*problems, *_problems_with_names(document, others)]
+
+
+def _problem(detail: ErrorDetails) -> str:
+    place = [part for part in detail["loc"] if part != "kind"]
+    if place[:1] == ["destinations"] and len(place) > 2:
+        del place[2]  # the kind, which pydantic puts there
+    if detail["type"] == "missing":
+        return f"{_shown(place)}: not set, and there is no default"
+    if detail["type"] == "extra_forbidden":
+        return f"{_shown(place)}: there is no such key"
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{_shown(place)}.kind: must be slack or webhook"
+    message = detail["msg"]
+    return f"{_shown(place)}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(place: Collection[int | str]) -> str:
+    """A place in the file; rules are counted from 1."""
+    return ".".join(str(part + 1) if isinstance(part, int) else _name(part) for part in place) or "the file"
+
+
+def _name(text: str) -> str:
+    return text if NAME.fullmatch(text) else "…"
+
+
+def _problems_with_names(document: Mapping[str, Any], others: Collection[str]) -> Iterator[str]:
+    """Names that cannot be, and names of nothing. Looks at the file as it was typed, whatever else is wrong with it."""
+    described = document.get("destinations")
+    own = set(described) if isinstance(described, dict) else set()
+    for name in sorted(own):
+        if not NAME.fullmatch(name):
+            yield "destinations.…: a name is a small letter and then up to 29 small letters, digits and underscores"
+        elif TAKEN.fullmatch(name):
+            yield f"destinations.{name}: this name means something else already"
+    if not own and not others:
+        yield "destinations: none, neither here nor in SLACK_WEBHOOK_URL or REPORT_WEBHOOK_URL"
+    rules = document.get("rules")
+    named = [("default", document.get("default")), ("operators", document.get("operators"))]
+    for number, rule in enumerate(rules if isinstance(rules, list) else [], start=1):
+        named.append((f"rules.{number}.to", rule.get("to") if isinstance(rule, dict) else None))
+    for place, names in named:
+        listed = [names] if isinstance(names, str) else names if isinstance(names, list) else []
+        for name in listed:
+            if isinstance(name, str) and name not in own and name not in others:
+                yield f"{place}: there is no destination {_name(name)}"
+        if len(listed) != len(set(map(str, listed))):
+            yield f"{place}: names a destination twice"

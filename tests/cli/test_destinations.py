@@ -1,0 +1,109 @@
+"""`flask destinations`: what there is, and which rule sends a room where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from room_reports.ledger import Ledger
+from sandbox.options import WEBHOOK_SECRET
+from tests.cli.conftest import Run
+from tests.cli.rooms import begin, open_room
+from tests.support.reports import summary_with
+
+FILE = """
+default = []
+[destinations.berlin]
+kind = "slack"
+url = "env:BERLIN_URL"
+timezone = "Europe/Berlin"
+[destinations.billing]
+kind = "webhook"
+url = "env:BILLING_URL"
+secret = "env:BILLING_SECRET"
+format = "cloudevents"
+fields = ["derived"]
+[[rules]]
+name = "clinic"
+when = { room_name = "clinic-*", severity = "notice" }
+to = ["berlin", "slack"]
+[[rules]]
+when = { region = ["de1", "ie1"] }
+to = "billing"
+"""
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    path = tmp_path / "destinations.toml"
+    path.write_text(FILE, encoding="utf-8")
+    return {
+        "DESTINATIONS_FILE": str(path),
+        "BERLIN_URL": "https://hooks.slack.com/services/T0/B0/berlin-secret",
+        "BILLING_URL": "https://billing.example.com/billing-secret",
+        "BILLING_SECRET": WEBHOOK_SECRET,
+    }
+
+
+def test_list_shows_destinations_and_rules_but_no_secret(run: Run, variables: dict[str, str]) -> None:
+    result = run("destinations", "list", **variables)
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert "berlin slack https://hooks.slack.com/… 1 DESTINATIONS_FILE times in Europe/Berlin" in lines
+    assert "billing webhook https://billing.example.com/… any DESTINATIONS_FILE cloudevents derived" in lines
+    assert "rule 1 (clinic) room_name clinic-* and severity notice or worse berlin, slack stops" in lines
+    assert "default no rule matches nowhere" in lines
+    assert "secret" not in result.output
+
+
+def test_list_without_a_file_says_that_everything_goes_everywhere(run: Run) -> None:
+    document = json.loads(run("destinations", "list", "--json").output)
+    assert [one["name"] for one in document["destinations"]] == ["slack", "webhook"]
+    assert document["rules"] == [{"rule": "default", "when": "no rule matches", "to": "every destination", "then": ""}]
+
+
+def test_check_explains_each_rule_and_each_destination(run: Run, variables: dict[str, str], tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    summary.write_text(json.dumps(summary_with(room_name="clinic-7")), encoding="utf-8")
+    result = run("destinations", "check", str(summary), **variables)
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert lines == [
+        "RULE MATCHES TO",
+        "rule 1 (clinic) no: severity is none, below notice berlin, slack",
+        "rule 2 yes billing",
+        "",
+        "→ billing, by rule 2",
+        "not to slack: rule 1 (clinic): severity is none, below notice",
+        "not to webhook: no rule names it",
+        "not to berlin: rule 1 (clinic): severity is none, below notice",
+    ]
+
+
+def test_check_of_a_room_in_the_ledger(run: Run, variables: dict[str, str], ledger: Ledger) -> None:
+    sid = open_room(ledger, name="clinic-\x1b[31m")
+    begin(ledger, sid, "summary")
+    document = json.loads(run("destinations", "check", sid, "--json", **variables).output)
+    assert document["to"] == {"berlin": "rule 1 (clinic)", "slack": "rule 1 (clinic)"}
+    assert document["rules"] == [
+        {"rule": "rule 1 (clinic)", "matches": True, "because": None, "to": ["berlin", "slack"]}
+    ]
+    result = run("destinations", "check", sid, **variables | {"DESTINATIONS_FILE": ""})
+    assert "→ slack, by default\n→ webhook, by default" in result.output
+    assert "\x1b[31m" not in result.output
+
+
+def test_check_says_where_nothing_goes(run: Run, variables: dict[str, str], tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    summary.write_text(json.dumps(summary_with(media_region="us1")), encoding="utf-8")
+    assert "→ nowhere, by default" in run("destinations", "check", str(summary), **variables).output
+
+
+def test_doctor_looks_at_each_and_sends_each_a_test(run: Run, variables: dict[str, str], env: dict[str, str]) -> None:
+    local = {"BERLIN_URL": env["SLACK_WEBHOOK_URL"], "BILLING_URL": f"{env['REPORT_WEBHOOK_URL']}/billing"}
+    checks = json.loads(run("doctor", "--json", "--send-test", **variables | local).output)["checks"]
+    found = {check["name"]: check["level"] for check in checks}
+    for name in ("destinations.berlin.url", "destinations.billing.url", "test: berlin", "test: billing"):
+        assert found[name] == "ok"
