@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from room_reports.ledger import FINAL
+from room_reports.ledger import FINAL, PARTICIPANTS, SUMMARY
 from tests.chaos.history import Record, is_success
 from tests.chaos.plan import Hit
 from tests.chaos.sums import Sums, compare
@@ -247,5 +247,5 @@ def recovery_times(record: Record) -> Iterator[float]:
 
 def disturbs(hit: Hit, start: float, end: float, step: str) -> bool:
     """Whether a blow kept a step from running between two times."""
-    own = "twilio off" if step == "summary" else f"{step} off"
+    own = "twilio off" if step in (SUMMARY, PARTICIPANTS) else f"{step} off"
     return hit.blow.kind in (*REDIS, own) and hit.began <= end and hit.ended + HELD >= start

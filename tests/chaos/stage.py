@@ -57,7 +57,9 @@ class Stage:
             self.server = stack.enter_context(RedisServer(self.engine, appendonly="yes", appendfsync=self.fsync))
             self.sandbox = stack.enter_context(Sandbox(Options(history="brief")))
             self.sandbox.configure(public_url=PUBLIC_URL + CALLBACK_PATH)
-            self.env = {**self.sandbox.environment(), "REDIS_URL": self.server.url, **VARIABLES}
+            # Versions before participants would take a room that waits for them for finished.
+            steps = {"PARTICIPANTS": "0" if self.old else "1"}
+            self.env = {**self.sandbox.environment(), "REDIS_URL": self.server.url, **VARIABLES, **steps}
             self.settings = load(self.env)
             stack.callback(self._kill_all)
             old = stack.enter_context(Worktree(self.old, self.folder / "old")) if self.old else None
@@ -253,10 +255,10 @@ def in_hand(client: redis.Redis, *, pid: int, prefix: str) -> Iterator[tuple[str
     for job in [job for job, worker in holder.items() if worker == own]:
         sid, *rest = job.split("-")
         row = texts(cast(dict[bytes, bytes], client.hgetall(f"{prefix}room:{sid}")))
-        for step in ("summary", "slack", "webhook"):
+        for step in ("summary", "participants", "slack", "webhook"):
             state, attempt = row.get(f"{step}.state"), row.get(f"{step}.attempt", "0")
             is_taken = state == "queued" and rest == [step, attempt]
-            # The delivery that follows a summary in the same job has no entry of its own.
+            # The step that follows another in the same job has no entry of its own.
             is_running = state == "running" and holder.get(f"{sid}-{step}-{attempt}", own) == own
             if is_taken or is_running:
                 yield sid, step, int(attempt)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from room_reports.ledger import SUMMARY
+from room_reports.ledger import PARTICIPANTS, SUMMARY
 from room_reports.metrics import FAMILIES, NO_REASON
 from room_reports.web.tally_writer import EVERY
 from tests.chaos.history import Record, is_success
@@ -24,8 +24,8 @@ UNWRITTEN = EVERY + 3.0
 """Seconds in which a web process may not have written what it counted: its pause, and a Redis that answers late."""
 
 COUNTED_BY_THE_LEDGER = frozenset(
-    {"rooms", "rooms_opened_total", "summary_attempts_total", "delivery_attempts_total", "resends_total"}
-    | {"summary_seconds_count", "delivery_seconds_count", "dead_letters"}
+    {"rooms", "rooms_opened_total", "summary_attempts_total", "participants_attempts_total", "resends_total"}
+    | {"delivery_attempts_total", "summary_seconds_count", "delivery_seconds_count", "dead_letters"}
 )
 
 
@@ -79,7 +79,7 @@ def numbers_of(record: Record) -> Numbers:
         found["dead_letters",] += room.state == "dead"
         found["rooms_opened_total", room.source] += 1
         for step in room.steps:
-            if step.finished is not None and step.state != "dead":
+            if step.finished is not None and step.state != "dead" and step.name != PARTICIPANTS:
                 found[
                     ("summary_seconds_count",) if step.name == SUMMARY else ("delivery_seconds_count", step.name)
                 ] += 1
@@ -90,8 +90,8 @@ def numbers_of(record: Record) -> Numbers:
             what = attempt["outcome"], attempt.get("reason") or NO_REASON
             step_name = attempt["step"]
             found[
-                ("summary_attempts_total", *what)
-                if step_name == SUMMARY
+                (f"{step_name}_attempts_total", *what)
+                if step_name in (SUMMARY, PARTICIPANTS)
                 else ("delivery_attempts_total", step_name, *what)
             ] += 1
     return found
