@@ -80,7 +80,7 @@ def conflict(message: str) -> PydanticCustomError:
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Price = Annotated[Decimal, Field(ge=0, max_digits=12, allow_inf_nan=False)]
+Price = Annotated[Decimal, Field(ge=0, le=10_000, max_digits=12, allow_inf_nan=False)]
 Waits = Annotated[
     tuple[Annotated[float, Field(gt=0, le=TWILIO_KEEPS, allow_inf_nan=False)], ...],
     BeforeValidator(_split),

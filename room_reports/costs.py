@@ -12,8 +12,6 @@ from config.settings import Settings
 CENT = Decimal("0.01")
 FINEST = Decimal("0.0001")
 """What an amount is rounded to: a minute costs fractions of a cent, and so may a room."""
-MOST_DIGITS = 15
-"""Before the point. What Twilio sends may be any number, and no room costs more."""
 
 
 class CostEstimate(BaseModel, frozen=True):
@@ -62,8 +60,6 @@ def estimate(rates: Rates, *, participant_seconds: int | None, recorded_seconds:
         if seconds is None:
             return None
         amount += rate * seconds / 60
-    if amount.adjusted() >= MOST_DIGITS:
-        return None
     return CostEstimate(amount=amount.quantize(FINEST), currency=rates.currency)
 
 

@@ -42,6 +42,14 @@ def test_one_rate_estimates_its_own_minutes() -> None:
     )
 
 
+def test_the_highest_rate_times_the_most_that_can_be_read_is_an_amount() -> None:
+    settings = load(ENVIRON | {"COST_PARTICIPANT_MINUTE": "9999.99999999", "COST_RECORDED_MINUTE": "10000"})
+    most = summary_with(total_participant_duration_sec=2**63 - 1, total_recording_duration_sec=2**63 - 1)
+    cost = make_report(most, rates=Rates.of(settings)).data.derived.cost_estimate
+    assert cost is not None
+    assert cost.amount > 10**21
+
+
 def test_a_sum_that_floats_cannot_hold_is_exact() -> None:
     whole = estimate(Rates(Decimal("0.1")), participant_seconds=60 * 3 * 10**9, recorded_seconds=0)
     assert whole is not None
@@ -53,7 +61,7 @@ def test_a_sum_that_floats_cannot_hold_is_exact() -> None:
     [
         {"total_participant_duration_sec": None},
         {"total_participant_duration_sec": -5},
-        {"total_participant_duration_sec": 10**400},
+        {"total_participant_duration_sec": 10**40},
         {"total_recording_duration_sec": None},
     ],
 )

@@ -175,6 +175,15 @@ class TestSummary:
         assert [verdict["code"] for verdict in report["data"]["verdicts"]] == list(driver.room().verdicts)
         assert list(driver.ledger.days().values()) == [Day(rooms=1, participant_seconds=125, recorded_seconds=0)]
 
+    def test_absurd_durations_do_not_stop_a_day_from_being_counted(self, driver: Driver, sandbox: Sandbox) -> None:
+        for number in (1, 2):
+            sid = room_sid(1, number)
+            sandbox.twilio.add_room(sid, total_participant_duration_sec=2**63 - 1)
+            driver.open(sid)
+            assert driver.finish(sid).state == "delivered"
+        [day] = driver.ledger.days().values()
+        assert (day.rooms, day.participant_seconds) == (2, 2 * 10**12)
+
     def test_a_room_without_a_summary_counts_for_its_day(self, environment: dict[str, str], sandbox: Sandbox) -> None:
         driver = driver_with(environment, SUMMARY_DEADLINE="0.2")
         sandbox.twilio.script(answers.status(503).forever(), key=SID)

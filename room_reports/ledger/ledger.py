@@ -55,6 +55,8 @@ ASIDE_KEPT = 2 * 24 * 3600
 """Seconds that what is known of participants waits for their room: one lasts a day at most."""
 LONGEST_ROOM = 366 * 24 * 3600
 """Seconds. What Twilio sends may be any number."""
+MOST = 10**12
+"""Seconds that a room adds to its day, lest the sums become more than Redis can count to."""
 
 HOLDING = frozenset({"failing", "heals", "operator"})
 """What an attempt may say of its lane that can hold it."""
@@ -559,7 +561,7 @@ def row_of_following(claim: Claim, outcome: Outcome, *, step: str, since: str, s
 def day_of(claim: Claim, day: Day) -> dict[str, Any]:
     """The day (UTC) on which the room ended, or was opened where its end is not known, and what it adds to it."""
     ended = moment(claim.row.get("ended")) or moment(claim.row.get("opened")) or claim.now
-    return {"on": ended.date().isoformat(), "counts": list(vars(day).items())}
+    return {"on": ended.date().isoformat(), "counts": [(what, min(count, MOST)) for what, count in vars(day).items()]}
 
 
 def lasted_of(claim: Claim, seconds: int | None) -> dict[str, Any] | None:

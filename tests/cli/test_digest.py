@@ -54,9 +54,10 @@ def test_yesterday_is_the_default(run: Run) -> None:
 
 
 def test_hostile_name_cannot_reach_the_terminal(run: Run, ledger: Ledger) -> None:
-    reported(ledger, name=HOSTILE)
+    reported(ledger, name=HOSTILE + "x" * 300)
     output = run("digest", "--day", str(TODAY)).output
     assert "evil" in output
+    assert "x" * 41 not in output
     assert not set("\x1b\x07\u202e") & set(output)
 
 
