@@ -99,6 +99,15 @@ class RoomDigest(BaseModel, frozen=True):
     timestamp: datetime = Field(description="When it was made, UTC.")
     data: DigestData
 
+    def without_names(self) -> RoomDigest:
+        """The same for a receiver that is not to know what rooms are called."""
+        data = self.data
+        lists = {
+            which: tuple(room.model_copy(update={"room_name": None}) for room in getattr(data, which))
+            for which in ("worst_rooms", "slowest_summaries")
+        }
+        return self.model_copy(update={"data": data.model_copy(update=lists)})
+
     def to_json(self) -> bytes:
         """The digest as UTF-8 JSON; some 10 kB at most."""
         return self.model_dump_json().encode()

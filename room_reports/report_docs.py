@@ -114,7 +114,8 @@ What the rooms of a day came to, posted to `REPORT_WEBHOOK_URL` once a day where
 --json` shows the same.
 
 A room belongs to the day (UTC) on which it ended. The counts hold every room that was reported, and are kept for 400
-days; single rooms are named as long as they are remembered (`RETENTION`), and if they were heard of within a day.
+days; single rooms are listed as long as they are remembered (`RETENTION`), and if they were heard of within a day. They
+have no name for a destination whose `fields` leave out `room_name`.
 
 It comes again when your answer does not reach us, with the same `webhook-id`: `msg_digest_`, the day, the name of the
 destination, and a number that is 1 until an operator has it sent again.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 import redis
@@ -22,7 +23,7 @@ from room_reports.slack_digest import digest_message, digest_text_message
 from room_reports.transport import Transport
 from sandbox import answers
 from sandbox.client import Sandbox
-from sandbox.options import ACCOUNT_SID
+from sandbox.options import ACCOUNT_SID, WEBHOOK_SECRET
 from sandbox.summaries import room_sid
 from tests.support.processes import settings_for
 from tests.test_jobs import WAITS
@@ -222,6 +223,41 @@ class TestSending:
         assert (event["type"], event["id"]) == ("com.room-reports.room.digest", ids_of(sandbox)[0])
         assert event["data"]["day"] == str(yesterday(now))
         transport.close()
+
+    def test_of_many_destinations_the_operators_get_it_with_no_more_than_they_may_know(
+        self, redis_url: str, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "destinations.toml"
+        file.write_text("""
+            operators = ["archive", "operations"]
+            [destinations.archive]
+            kind = "webhook"
+            url = "env:RECEIVER"
+            secret = "env:SECRET"
+            fields = ["derived"]
+            [destinations.operations]
+            kind = "slack"
+            url = "env:CHANNEL"
+            [destinations.others]
+            kind = "slack"
+            url = "env:CHANNEL"
+        """)
+        variables = {"RECEIVER": sandbox.receiver_url, "CHANNEL": sandbox.slack_url, "SECRET": WEBHOOK_SECRET}
+        environment = settings_for(redis_url, REPORT_WEBHOOK_URL="", REPORT_WEBHOOK_SECRET="") | WAITS
+        settings = load(environment | variables | {"DESTINATIONS_FILE": str(file)})
+        transport = make_transport(settings)
+        with redis.Redis.from_url(redis_url) as connection:
+            daily = make_daily(settings, make_service(settings, connection, transport))
+            now = datetime.now(UTC)
+            sid = reported(daily, 1, ended=now, verdicts=("at_capacity",))
+            daily.send_due(at=time(), now=now + timedelta(days=1))
+        transport.close()
+        assert set(daily.takers) == {"archive", "operations"}
+        assert "weekly" in json.dumps(sandbox.slack.messages())
+        assert len(sandbox.slack.messages()) == 1
+        [digest] = sandbox.receiver.reports()
+        assert [room["room_sid"] for room in digest["data"]["worst_rooms"]] == [sid]
+        assert "weekly" not in json.dumps(digest)
 
     def test_a_destination_that_takes_no_digests_is_passed_over(self, daily: Daily, now: datetime) -> None:
         only = replace(daily, destinations={"plain": Plain()})

@@ -75,8 +75,10 @@ class ReportWebhook:
         self._post(part_of(report, self._fields), delivery, source=f"{SOURCE}/{report.data.account_sid}")
 
     def send_digest(self, digest: RoomDigest, delivery: Delivery) -> None:
-        """Posts the digest of a day, as a payload of another `type`."""
-        self._post(digest.to_json(), delivery, source=SOURCE)
+        """Posts the digest of a day, as a payload of another `type`; without names where reports come without."""
+        knows_names = not self._fields or "room_name" in self._fields
+        shown = digest if knows_names else digest.without_names()
+        self._post(shown.to_json(), delivery, source=SOURCE)
 
     def notify(self, notice: Notice, delivery: Delivery) -> None:
         """Posts news of a hold, as a payload of another `type`."""
