@@ -77,7 +77,7 @@ def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
             CALLS[PARTICIPANTS]: jobs.fetch_participants,
             CALLS["*"]: jobs.deliver,
         },
-        longest_job=settings.step_lease * 2,
+        longest_job=settings.step_lease * 3,  # summary, participants and one delivery
         grace=settings.shutdown_grace,
         hand_back=jobs.hand_back,
         on_turn=heartbeat.beat,

@@ -62,7 +62,7 @@ def list_rooms(state: str | None, limit: int, as_json: bool) -> None:
     \b
     open       a step is unfinished: the summary, or a delivery
     delivered  the complete report is at every destination
-    partial    delivered, but Twilio's summary was not complete
+    partial    delivered, but Twilio's summary was not complete, or its participants could not be had
     expired    Twilio had deleted the summary before it was fetched
     dead       a delivery was given up on: `flask rooms resend` sends it again
     """

@@ -60,6 +60,15 @@ def stay(seconds: int | None) -> str:
     return "–" if seconds is None else spoken(seconds)  # noqa: RUF001
 
 
+def clock(at: datetime | None, beside: datetime | None) -> str:
+    """A time in UTC, with its day unless it is that of the time `beside`."""
+    if at is None:
+        return "–"  # noqa: RUF001
+    at = at.astimezone(UTC)
+    is_same_day = beside is not None and at.date() == beside.astimezone(UTC).date()
+    return f"{at:%H:%M:%S}" if is_same_day else day_and_time(at)
+
+
 def day_and_time(at: datetime) -> str:
     """`2026-11-23 10:00:00`, in UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
