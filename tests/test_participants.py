@@ -222,6 +222,8 @@ class TestReport:
     def test_slack_says_that_they_are_missing(self) -> None:
         assert "The participants are missing." in slack.message(make_report(participants_missing=True))["text"]
         assert "missing" not in slack.message(make_report())["text"]
+        some = make_report(summary_with(unique_participants=2), participants=[RAW])
+        assert "missing" not in slack.message(some)["text"], "events alone told of them"
 
 
 def full_report(identity: str, *, note: str = "") -> RoomReport:

@@ -245,8 +245,9 @@ def _people(count: int | None) -> str:
 def _verdict_lines(data: ReportData) -> list[str]:
     shown = [verdict for verdict in data.verdicts if verdict.severity in MARKS][:MOST_VERDICTS]
     lines = [f"{_mark_of(verdict)} {plain(verdict.text, LONGEST_VERDICT)}" for verdict in shown]
-    if "participants" in data.completeness.missing:
-        lines.append(f"{PARTIAL} {'Some' if data.participants else 'The'} participants are missing.")
+    # Where events alone tell of participants, some come after the report: that is no news.
+    if "participants" in data.completeness.missing and not data.participants:
+        lines.append(f"{PARTIAL} The participants are missing.")
     return lines
 
 
