@@ -228,7 +228,7 @@ class Settings(BaseModel):
     participants: bool = Field(
         default=False,
         description="Fetch the participants of every room too: when they joined and left, why, errors, region, SDK. "
-        "One more request to Twilio for each room, and 0.3 kB of Redis for each participant, of whom 100 are kept. Off, "
+        "One more request to Twilio for each room, and 0.3 kB of Redis for each participant, of whom 100 are kept. Off "
         "because it is data about persons. Set it once every worker runs a version that knows it.",
     )
     participants_deadline: Seconds = Field(
