@@ -62,6 +62,7 @@ SHORTEST_RETENTION = TWILIO_KEEPS + DAY
 LEASE_MARGIN = 2.0
 """Seconds an attempt needs beside its HTTP requests: its round trips to Redis on a busy machine."""
 
+SLACK_API_HOSTS = frozenset({"slack.com", "slack-gov.com"})
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -128,7 +129,23 @@ class Settings(BaseModel):
     )
     slack_webhook_url: SecretStr | None = Field(
         default=None,
-        description="Slack incoming webhook. At least one of this and `REPORT_WEBHOOK_URL` is needed.",
+        description="Slack incoming webhook. At least one of this, `SLACK_BOT_TOKEN` and `REPORT_WEBHOOK_URL` is "
+        "needed.",
+    )
+    slack_bot_token: Token | None = Field(
+        default=None,
+        description="Bot token (`xoxb-…`) of a Slack app of yours: the message is there when the room ends and is "
+        "edited into the report, with what went wrong in its thread. Together with `SLACK_CHANNEL`; scopes: see the "
+        "README. Web and workers need it. Set it once all of them run a version that knows it.",
+    )
+    slack_channel: str | None = Field(
+        default=None,
+        pattern="^[CG][A-Z0-9]{2,20}$",
+        description="The ID of the channel (`C…`, at the end of its details in Slack), in which the app is a member.",
+    )
+    slack_api_url: str = Field(
+        default="https://slack.com/api",
+        description="Slack's Web API; GovSlack has `https://slack-gov.com/api`.",
     )
     report_webhook_url: SecretStr | None = Field(default=None, description="Your endpoint for signed reports.")
     report_webhook_secret: SigningSecrets = Field(
@@ -212,7 +229,8 @@ class Settings(BaseModel):
         "weekend still gets its reports.",
     )
     slack_rate: Rate = Field(
-        default=1.0, description="Messages a second to Slack, which tolerates about one. 0 = no limit."
+        default=1.0,
+        description="Messages a second to Slack, which tolerates about one, by webhook and by app each. 0 = no limit.",
     )
     report_webhook_rate: Rate = Field(default=0.0, description="Reports a second to your endpoint. 0 = no limit.")
     console_url: str = Field(
@@ -409,13 +427,43 @@ class Settings(BaseModel):
             slack_url(value.get_secret_value(), allow_private=_allows_private(info))
         return value
 
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _token_is_a_bots(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("xoxb-", "xoxe.xoxb-")):
+            raise wrong("a bot token begins with xoxb- (OAuth & Permissions, Bot User OAuth Token)")
+        return value
+
+    @field_validator("slack_channel")
+    @classmethod
+    def _token_and_channel_go_together(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "slack_bot_token" in info.data and (info.data["slack_bot_token"] is None) != (value is None):
+            raise conflict("SLACK_BOT_TOKEN, SLACK_CHANNEL: set both or neither")
+        return value
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _slack_api_is_slacks(cls, value: str, info: ValidationInfo) -> str:
+        url = confidential_url(value, allow_private=_allows_private(info))
+        if url.hostname not in SLACK_API_HOSTS and not _allows_private(info):
+            raise wrong(
+                f"the host must be {' or '.join(sorted(SLACK_API_HOSTS))} (the sandbox: ALLOW_PRIVATE_DESTINATIONS=1)"
+            )
+        if url.query:
+            raise wrong("a base URL has no query")
+        return value.rstrip("/")
+
     @field_validator("report_webhook_url")
     @classmethod
     def _there_is_a_destination(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
             confidential_url(value.get_secret_value(), allow_private=_allows_private(info))
-        elif info.data.get("destinations_file") is None and info.data.get("slack_webhook_url", "wrong") is None:
-            raise conflict("SLACK_WEBHOOK_URL, REPORT_WEBHOOK_URL: no destination, set at least one of them")
+        elif info.data.get("destinations_file") is None and all(
+            info.data.get(name, "wrong") is None for name in ("slack_webhook_url", "slack_bot_token")
+        ):
+            raise conflict(
+                "SLACK_WEBHOOK_URL, SLACK_BOT_TOKEN, REPORT_WEBHOOK_URL: no destination, set at least one of them"
+            )
         return value
 
     @field_validator("report_webhook_secret")
@@ -597,6 +645,7 @@ class Settings(BaseModel):
             for name, url in (
                 ("TWILIO_INSIGHTS_URL", self.twilio_insights_url),
                 ("SLACK_WEBHOOK_URL", _reveal(self.slack_webhook_url)),
+                ("SLACK_API_URL", self.slack_api_url if self.slack_bot_token else None),
                 ("REPORT_WEBHOOK_URL", _reveal(self.report_webhook_url)),
                 *self.plan.urls.items(),
             )

@@ -19,6 +19,7 @@ from room_reports.ledger import SCHEMA, Hold, Lane, Ledger, LedgerUnavailable, S
 
 if TYPE_CHECKING:
     from room_reports.insights import InsightsClient
+    from room_reports.slack_api import SlackApi
     from room_reports.transport import Transport
 
 OLDEST_REDIS = (6, 2)
@@ -294,6 +295,25 @@ def destination_check(transport: Transport, variable: str, url: str) -> Check:
             return Check(name, "ok", f"{redact_url(url)} answers")
         return away(name, failure)
     return Check(name, "ok", f"{redact_url(url)} answers")
+
+
+def slack_app_check(api: SlackApi, *, channel: str) -> Check:
+    """Whether Slack takes the bot token, and shows the app the messages of its channel. Sends no message."""
+    name = "slack app"
+    try:
+        who = api.post("auth.test", {})
+        api.get("conversations.history", {"channel": channel, "limit": "1", "include_all_metadata": "true"})
+    except Configuration as failure:
+        if failure.reason == "gone":
+            remedy = "check SLACK_CHANNEL, and invite the app there: /invite @its-name"
+        elif failure.reason == "private_address":
+            remedy = "check SLACK_API_URL and the DNS here; the sandbox needs ALLOW_PRIVATE_DESTINATIONS=1"
+        else:
+            remedy = "check SLACK_BOT_TOKEN; a scope that is missing: README, Slack app; then reinstall the app"
+        return Check(name, "fail", str(failure), remedy)
+    except Failure as failure:
+        return away(name, failure)
+    return Check(name, "ok", f"{who.get('user', 'the app')} of {who.get('team', 'the workspace')} reads {channel}")
 
 
 def away(name: str, failure: Failure) -> Check:

@@ -15,6 +15,7 @@ class Point(StrEnum):
     SUMMARY_FETCHED = "summary fetched"
     PARTICIPANTS_FETCHED = "participants fetched"
     REPORT_BUILT = "report built"
+    MESSAGE_SENT = "message sent"
     REPORT_SENT = "report sent"
     OUTCOME_WRITTEN = "outcome written"
 

@@ -29,6 +29,7 @@ from room_reports.faults import Point
 from room_reports.insights import KEPT, Fetched, InsightsClient, State, state_of
 from room_reports.ledger import (
     PARTICIPANTS,
+    PROVISIONAL,
     SUMMARY,
     Claim,
     Day,
@@ -212,6 +213,8 @@ def with_report(service: Service, claim: Claim, outcome: Outcome) -> tuple[Outco
     )
     verdicts = json.dumps([verdict.code for verdict in report.data.verdicts])
     lasted = derived.duration_seconds if service.usual_durations else None
+    if outcome.state == "expired":
+        return replace(outcome, fields={**outcome.fields, "verdicts": verdicts}), report  # it counts for nothing
     outcome = replace(outcome, fields={**outcome.fields, "verdicts": verdicts}, day=day, lasted=lasted)
     return with_route(service, claim, outcome, report) if service.plan.routes else outcome, report
 
@@ -221,7 +224,11 @@ def with_route(service: Service, claim: Claim, outcome: Outcome, report: RoomRep
     found = route(service.plan, traits_of(report), outcome.opens)
     if not found.to:
         log.info("room goes to no destination", by=found.looks[-1].label, **facts_of(claim))
-    return replace(outcome, opens=found.to, fields={**outcome.fields, "routes": json.dumps(found.sent_by)})
+    # A message that says that the report follows is not left alone.
+    begun = {name: "begun when the room ended" for name in outcome.opens if f"{name}.series" in claim.row}
+    sent_by = {**begun, **found.sent_by}
+    opens = tuple(name for name in outcome.opens if name in sent_by)
+    return replace(outcome, opens=opens, fields={**outcome.fields, "routes": json.dumps(sent_by)})
 
 
 def ask_for_summary(service: Service, claim: Claim) -> Outcome:
@@ -236,7 +243,8 @@ def ask_for_summary(service: Service, claim: Claim) -> Outcome:
     faults.reach(Point.SUMMARY_FETCHED)
     asked = fields_of_asking(claim, fetched)
     if fetched.state == "not_found" and is_past_keeping(claim):
-        return Outcome("expired", "gone", "Twilio keeps a summary for 7 days", fields=asked)
+        begun = tuple(name for name in service.destinations if f"{name}.series" in claim.row)
+        return Outcome("expired", "gone", "Twilio keeps a summary for 7 days", fields=asked, opens=begun)
     if fetched.settled:
         return with_settled(service, fetched.state, fields=asked, lane="healthy")
     detail = f"Twilio says {fetched.state}"
@@ -297,11 +305,34 @@ def make_delivery(service: Service, claim: Claim, report: RoomReport | None) -> 
             raise Configuration("not_configured", f"no destination {claim.step} in the settings", heals=True)
         report = report or report_of(service, claim, claim.row)
         faults.reach(Point.REPORT_BUILT)
-        destination.send(report, Delivery(delivery_id(claim), claim.attempt, claim.now))
+        noted = destination.send(report, delivery_of(claim))
     except Failure as failure:
         return after_failure(service, claim, failure)
     faults.reach(Point.REPORT_SENT)
-    return Outcome("delivered")
+    # With the number of the attempt, so that a later one knows whether another came between.
+    fields = {f"{claim.step}.noted": json.dumps({**noted, "attempt": str(claim.attempt)})} if noted else {}
+    return Outcome(PROVISIONAL if is_provisional(claim) else "delivered", fields=fields)
+
+
+def delivery_of(claim: Claim) -> Delivery:
+    """What a destination is told of this attempt."""
+    noted: dict[str, str] = json.loads(claim.row.get(f"{claim.step}.noted", "{}"))
+    last = int(noted.pop("attempt", 0))
+    return Delivery(
+        delivery_id(claim),
+        claim.attempt,
+        claim.now,
+        is_provisional=is_provisional(claim),
+        noted=noted,
+        since=moment(claim.row.get("opened")),
+        is_certain=claim.attempt == last + 1,
+        asked=claim.asked,
+    )
+
+
+def is_provisional(claim: Claim) -> bool:
+    """Whether a delivery is at its first part, which says that the room has ended: its report has not been made."""
+    return claim.series == 0 and "verdicts" not in claim.row
 
 
 def delivery_id(claim: Claim) -> str:
@@ -380,7 +411,7 @@ def after_failure(service: Service, claim: Claim, failure: Failure) -> Outcome:
         return outcome("partial", opens=after_summary(service))
     if claim.step == PARTICIPANTS:
         return outcome("partial", opens=tuple(service.destinations))
-    return outcome("dead")
+    return outcome(PROVISIONAL if is_provisional(claim) else "dead")
 
 
 def news_of(failure: Failure) -> LaneNews:
@@ -403,6 +434,10 @@ def tell(service: Service, claim: Claim, outcome: Outcome, finished: Finished, *
         log.info("attempt did not finish the step", next_in=round(outcome.pause, 3), **facts)
     elif outcome.state == "dead":
         log.error("delivery given up on: dead letter", **facts)
+    elif outcome.state == PROVISIONAL and outcome.reason is not None:
+        log.warning("no provisional message: the report will be the first", **facts)
+    elif outcome.state == PROVISIONAL:
+        log.info("provisional message sent", **facts)
     elif outcome.state == "expired":
         log.warning("summary expired before it was fetched", **facts)
     elif claim.step == SUMMARY:

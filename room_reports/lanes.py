@@ -15,9 +15,13 @@ from room_reports.ledger import TWILIO, Lane, Ledger
 
 RATES: Mapping[str, Callable[[Settings], float | None]] = {
     "slack": lambda settings: settings.slack_rate if settings.slack_webhook_url else None,
+    "slack_app": lambda settings: settings.slack_rate if settings.slack_bot_token else None,
     "webhook": lambda settings: settings.report_webhook_rate if settings.report_webhook_url else None,
 }
 """For every destination of variables the messages a second that it takes, None when the settings do not ask for it."""
+
+EARLY = frozenset({"slack_app"})
+"""The kinds that say that a room has ended before there is a report."""
 
 
 def rates(settings: Settings) -> dict[str, float]:
@@ -31,7 +35,7 @@ def lanes_of(settings: Settings) -> list[Lane]:
     """Twilio's lane and one for each destination, in the order in which the dispatcher serves them."""
     lanes = [Lane(TWILIO, settings.summary_waits)]
     for name, rate in rates(settings).items():
-        lanes.append(Lane(name, settings.delivery_waits, rate))
+        lanes.append(Lane(name, settings.delivery_waits, rate, early=name in EARLY))
     return lanes
 
 

@@ -121,7 +121,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "delivery_attempts_total": Family(
         "counter",
-        "Ended attempts to deliver; outcome `delivered` counts deliveries.",
+        "Ended attempts to deliver; outcome `delivered` counts deliveries, `provisional` messages that precede one.",
         ("destination", "outcome", "reason"),
     ),
     "resends_total": Family("counter", "Deliveries that an operator asked for again.", ("destination",)),

@@ -10,7 +10,7 @@ from typing import Any
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
 from room_reports.costs import Rates
-from room_reports.ledger import FINAL, PARTICIPANTS, SUMMARY, Room, Step
+from room_reports.ledger import FINAL, PARTICIPANTS, PROVISIONAL, SUMMARY, Room, Step
 from room_reports.participants import known_in
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
 from room_reports.words import span
@@ -68,7 +68,7 @@ def routes_of(room: Room) -> str | None:
 
 def can_be_resent(step: Step) -> bool:
     """Whether a delivery can be asked for again: one that is under way is left alone."""
-    return step.state in FINAL
+    return step.state in FINAL and step.state != PROVISIONAL
 
 
 def report_of(room: Room, *, console_url: str, thresholds: Thresholds, rates: Rates, at: datetime) -> RoomReport:

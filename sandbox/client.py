@@ -21,7 +21,7 @@ from urllib.parse import urlencode, urlsplit
 from sandbox.answers import PASSING_FAULTS, Answer, unauthorized
 from sandbox.callbacks import HMAC_SHA1, Forgery
 from sandbox.history import Exchange
-from sandbox.options import Options
+from sandbox.options import SLACK_CHANNEL, SLACK_TOKEN, Options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -228,6 +228,22 @@ class SlackControl(ServiceControl):
         return [json.loads(exchange.body or "") for exchange in self.accepted(room_sid)]
 
 
+class SlackApiControl(ServiceControl):
+    """The fake of Slack's Web API. Scripts go by method (`chat.update`)."""
+
+    def messages(self, room_sid: str | None = None, *, part: str = "report") -> list[dict[str, Any]]:
+        """The messages that stand now, oldest first: about one room, or every one, of whatever part."""
+        found: list[dict[str, Any]] = self._sandbox.call("GET", "/slack_api/messages")
+        if room_sid is None:
+            return found
+        about = {"room_sid": room_sid, "part": part}
+        return [one for one in found if one.get("metadata", {}).get("event_payload") == about]
+
+    def delete(self, ts: str) -> None:
+        """Has somebody delete a message."""
+        self._sandbox.call("POST", "/slack_api/delete", {"ts": ts})
+
+
 class ReceiverControl(ServiceControl):
     """The downstream receiver. Scripts go by path."""
 
@@ -243,6 +259,7 @@ class SandboxClient:
         self.url = url.rstrip("/")
         self.twilio = TwilioControl(self, "twilio")
         self.slack = SlackControl(self, "slack")
+        self.slack_api = SlackApiControl(self, "slack_api")
         self.receiver = ReceiverControl(self, "receiver")
 
     @property
@@ -254,6 +271,15 @@ class SandboxClient:
     def slack_url(self) -> str:
         """For SLACK_WEBHOOK_URL. Any other `/slack/services/T…/B…/…` is a webhook too."""
         return str(self.call("GET", "")["slack_url"])
+
+    @property
+    def slack_app_environment(self) -> dict[str, str]:
+        """The settings of the Slack app, beside those of `environment`."""
+        return {
+            "SLACK_BOT_TOKEN": SLACK_TOKEN,
+            "SLACK_CHANNEL": SLACK_CHANNEL,
+            "SLACK_API_URL": f"{self.url}/slack_api",
+        }
 
     @property
     def receiver_url(self) -> str:

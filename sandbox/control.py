@@ -19,22 +19,25 @@ from sandbox.receiver import FakeReceiver
 from sandbox.sender import Order, end_rooms
 from sandbox.service import Service
 from sandbox.slack import FakeSlack
+from sandbox.slack_api import FakeSlackApi
 from sandbox.twilio import FakeTwilio
 
 Document = Mapping[str, Any]
 
 
 class Control:
-    """The three services, their common options, and the way in for whoever drives them."""
+    """The services, their common options, and the way in for whoever drives them."""
 
     def __init__(self, options: Options) -> None:
         self._start = self._options = options
         self.twilio = FakeTwilio(lambda: self._options)
         self.slack = FakeSlack(lambda: self._options)
+        self.slack_api = FakeSlackApi(lambda: self._options)
         self.receiver = FakeReceiver(lambda: self._options)
         self._services: Mapping[str, Service] = {
             "twilio": self.twilio,
             "slack": self.slack,
+            "slack_api": self.slack_api,
             "receiver": self.receiver,
         }
         self._common: Mapping[tuple[str, str], Callable[[Service, Document], Any]] = {
@@ -87,6 +90,11 @@ class Control:
             return self._add_rooms(document["rooms"])
         if instruction == ("GET", "/twilio/summary"):
             return self.twilio.summary(document["room_sid"])
+        if instruction == ("GET", "/slack_api/messages"):
+            return self.slack_api.listed()
+        if instruction == ("POST", "/slack_api/delete"):
+            self.slack_api.delete(document["ts"])
+            return {}
         _, name, verb = instruction[1].split("/")
         return self._common[request.method, verb](self._services[name], document)
 

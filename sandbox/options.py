@@ -11,6 +11,14 @@ AUTH_TOKEN = "5a4db0c0000000000000000000a07e11"  # noqa: S105 - invented
 API_KEY = "SK5a4db0c5a4db0c5a4db0c5a4db0c5a4d"
 API_SECRET = "5a4db0caaaaaaaaaaaaaaaaaaaa5ec2e7"  # noqa: S105 - invented
 SLACK_PATH = "/slack/services/T05A4DB0C/B05A4DB0C/sandboxsandboxsandbox1"
+SLACK_CHANNEL = "C05A4DB0C"
+SLACK_TOKEN = "xoxb-5a4db0c-5a4db0c-sandboxsandboxsandbox1"  # noqa: S105 - invented
+SLACK_SCOPES = (
+    "chat:write",
+    "channels:history",
+    "groups:history",
+    "metadata.message:read",
+)
 WEBHOOK_SECRET = "whsec_c2FuZGJveC1zYW5kYm94LXNhbmRib3gtc2FuZGJveC0="  # noqa: S105 - invented
 
 
@@ -32,6 +40,10 @@ class Options:
     slack_rate: float = 0.0
     """Messages a second a Slack webhook takes before it answers 429; 0 for no limit."""
     slack_burst: int = 4
+    slack_scopes: tuple[str, ...] = SLACK_SCOPES
+    """What the token of the Slack app may do."""
+    slack_member: bool = True
+    """Whether the Slack app is a member of its channel."""
     history: Literal["full", "brief"] = "full"
     """`brief` keeps when, what and how it ended, but no headers and bodies: for load."""
 
@@ -44,4 +56,6 @@ class Options:
         """The inverse of `to_json`. Raises TypeError for unknown keys."""
         pairs = tuple((name, secret) for name, secret in value.get("api_keys", cls.api_keys))
         webhook_secrets = tuple(value.get("webhook_secrets", cls.webhook_secrets))
-        return cls(**{**value, "api_keys": pairs, "webhook_secrets": webhook_secrets})
+        scopes = tuple(value.get("slack_scopes", cls.slack_scopes))
+        lists = {"api_keys": pairs, "webhook_secrets": webhook_secrets, "slack_scopes": scopes}
+        return cls(**{**value, **lists})

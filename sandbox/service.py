@@ -1,4 +1,4 @@
-"""What the three fake services have in common: scripts, switches, random faults, latency and history."""
+"""What the fake services have in common: scripts, switches, random faults, latency and history."""
 
 from __future__ import annotations
 

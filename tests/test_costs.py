@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import load
 from room_reports.costs import CostEstimate, Rates, estimate, shown
-from room_reports.destinations.slack import message, text_message
+from room_reports.slack_report import message, text_message
 from tests.support.block_kit import checked
 from tests.support.reports import make_report, summary_with
 from tests.test_settings import ENVIRON

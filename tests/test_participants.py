@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import load
-from room_reports.destinations import slack
+from room_reports import slack_report
 from room_reports.ledger import Outcome
 from room_reports.participants import (
     MOST_KEPT,
@@ -197,7 +197,7 @@ class TestReport:
     def test_slack_shows_the_first_three_problems_with_their_errors(self) -> None:
         found = [{**RAW, "error_code": 53000 + number} for number in range(1, 5)]
         report = make_report(summary_with(unique_participants=4), participants=found)
-        blocks = slack.message(report)["blocks"]
+        blocks = slack_report.message(report)["blocks"]
         shown = [block["elements"] for block in blocks if len(block.get("elements", ())) == 2]
         who = IDENTITIES.shown(IDENTITY)
         assert [text["text"] for text, _ in shown] == [
@@ -207,23 +207,23 @@ class TestReport:
         assert links == [
             f"<https://www.twilio.com/docs/api/errors/{code}|error {code}>" for code in (53001, 53002, 53003)
         ]
-        assert slack.text_message(report)["text"].count(f"{who} · ") == 3
+        assert slack_report.text_message(report)["text"].count(f"{who} · ") == 3
 
     def test_an_identity_that_is_shown_is_text_and_nothing_else(self) -> None:
         one = participant({**RAW, "participant_identity": "<!channel> *x*"}, identities=Identities("full", b""))
         report = make_report(participants=[])
         report = report.model_copy(update={"data": report.data.model_copy(update={"participants": (one,)})})
         [texts] = [
-            block["elements"] for block in slack.message(report)["blocks"] if len(block.get("elements", ())) == 2
+            block["elements"] for block in slack_report.message(report)["blocks"] if len(block.get("elements", ())) == 2
         ]
         assert texts[0]["type"] == "plain_text"
         assert texts[0]["text"].startswith("&lt;!channel&gt; *x* · ")
 
     def test_slack_says_that_they_are_missing(self) -> None:
-        assert "The participants are missing." in slack.message(make_report(participants_missing=True))["text"]
-        assert "missing" not in slack.message(make_report())["text"]
+        assert "The participants are missing." in slack_report.message(make_report(participants_missing=True))["text"]
+        assert "missing" not in slack_report.message(make_report())["text"]
         some = make_report(summary_with(unique_participants=2), participants=[RAW])
-        assert "missing" not in slack.message(some)["text"], "events alone told of them"
+        assert "missing" not in slack_report.message(some)["text"], "events alone told of them"
 
 
 def full_report(identity: str, *, note: str = "") -> RoomReport:

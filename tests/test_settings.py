@@ -80,7 +80,7 @@ def test_e84_nothing_set_lists_all_that_is_missing() -> None:
     assert [problem.partition(":")[0] for problem in problems] == [
         "TWILIO_ACCOUNT_SID",
         "TWILIO_AUTH_TOKEN",
-        "SLACK_WEBHOOK_URL, REPORT_WEBHOOK_URL",
+        "SLACK_WEBHOOK_URL, SLACK_BOT_TOKEN, REPORT_WEBHOOK_URL",
     ]
 
 
@@ -94,6 +94,11 @@ REFUSED = [
     ("TWILIO_INSIGHTS_URL", f"http://{CANARY}.example"),
     ("TWILIO_INSIGHTS_URL", f"https://{CANARY}.example/?a=b"),
     ("TWILIO_INSIGHTS_URL", f"ftp://{CANARY}.example"),
+    ("SLACK_BOT_TOKEN", f"xoxp-{CANARY}"),
+    ("SLACK_CHANNEL", f"#{CANARY}"),
+    ("SLACK_API_URL", f"https://{CANARY}.example/api"),
+    ("SLACK_API_URL", f"http://slack.com/{CANARY}"),
+    ("SLACK_API_URL", f"https://slack.com/api?{CANARY}"),
     ("PUBLIC_BASE_URL", f"{CANARY}.example"),
     ("PUBLIC_BASE_URL", f"https://{CANARY}.example/#rc=5"),
     ("TRUSTED_PROXIES", "-1"),
@@ -207,8 +212,10 @@ def test_e84_all_problems_are_listed_at_once() -> None:
         ({"REPORT_WEBHOOK_SECRET": ""}, "REPORT_WEBHOOK_URL, REPORT_WEBHOOK_SECRET: set both"),
         (
             {"SLACK_WEBHOOK_URL": "", "REPORT_WEBHOOK_URL": "", "REPORT_WEBHOOK_SECRET": ""},
-            "SLACK_WEBHOOK_URL, REPORT_WEBHOOK_URL: no destination",
+            "SLACK_WEBHOOK_URL, SLACK_BOT_TOKEN, REPORT_WEBHOOK_URL: no destination",
         ),
+        ({"SLACK_BOT_TOKEN": f"xoxb-{CANARY}"}, "SLACK_BOT_TOKEN, SLACK_CHANNEL: set both or neither"),
+        ({"SLACK_CHANNEL": "C0123456789"}, "SLACK_BOT_TOKEN, SLACK_CHANNEL: set both or neither"),
     ],
 )
 def test_settings_that_need_each_other(changes: dict[str, str], expected: str) -> None:
@@ -267,6 +274,8 @@ def test_each_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "HTTP_PROXY": "http://proxy.example:3128",
         "OPS_PASSWORD": "correct horse battery",
         "IDENTITY_KEY": "staple battery horse",
+        "SLACK_BOT_TOKEN": "xoxb-slack-token",
+        "SLACK_CHANNEL": "C0123456789",
         "METRICS_TOKEN": "metrics-token",
         "SENTRY_DSN": "https://sentry-key@sentry.example/1",
         "OTEL_EXPORTER_OTLP_HEADERS": "x-key=collector-key",

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.errors import SlackObjectFormationError
 
-from room_reports.destinations import Notice, slack
-from room_reports.destinations.slack import text_message
+from room_reports import slack_report
+from room_reports.destinations import Notice
 from room_reports.durations import spoken
 from room_reports.reports import RoomReport
+from room_reports.slack_report import text_message
 from room_reports.slack_text import one_line, plain
 from room_reports.summaries import FIELDS
 from room_reports.verdicts import Verdict
@@ -60,11 +61,11 @@ summaries = st.dictionaries(st.sampled_from(FIELDS), values | st.sampled_from([*
 
 def message(report: RoomReport) -> dict[str, Any]:
     """The message for a report; none in these tests goes past slack_sdk's own validation."""
-    return checked(slack.message(report))
+    return checked(slack_report.message(report))
 
 
 def notice_message(notice: Notice) -> dict[str, Any]:
-    return checked(slack.notice_message(notice))
+    return checked(slack_report.notice_message(notice))
 
 
 def strings(value: Any) -> list[str]:
@@ -303,9 +304,9 @@ def test_slacks_models_refuse_what_is_beyond_its_limits(block: dict[str, Any]) -
 def test_header_and_headline_are_filled_and_no_longer(char: str) -> None:
     for changes in ({}, {"total_recording_duration_sec": 0}):
         payload = message(make_report(summary_with(**changes), room_name=char * 500))
-        assert 140 < len(header(payload).encode("utf-16-le")) // 2 <= slack.LONGEST_HEADER
+        assert 140 < len(header(payload).encode("utf-16-le")) // 2 <= slack_report.LONGEST_HEADER
         title = payload["text"].partition(":")[0]
-        assert 190 < len(title.encode("utf-16-le")) // 2 <= slack.LONGEST_NAME
+        assert 190 < len(title.encode("utf-16-le")) // 2 <= slack_report.LONGEST_NAME
 
 
 @pytest.mark.parametrize("field", ["room_type", "media_region", "edge_location"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from room_reports.lanes import lanes_of
 from room_reports.ledger import LedgerUnavailable
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 from room_reports.service import make_transport
+from room_reports.slack_api import SlackApi
 from room_reports.transport import Transport
 from room_reports.words import clean
 
@@ -96,7 +98,9 @@ def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
     transport = make_transport(settings)
     yield credentials(settings, transport)
     for variable, url in settings.outgoing_urls.items():
-        if variable != "TWILIO_INSIGHTS_URL":
+        if variable == "SLACK_API_URL":
+            yield slack_app(settings, transport)
+        elif variable != "TWILIO_INSIGHTS_URL":
             yield checks.destination_check(transport, variable, url)
     if send_test:
         yield from test_messages(settings, transport)
@@ -109,6 +113,14 @@ def credentials(settings: Settings, transport: Transport, *, may_be_away: bool =
     """Whether Twilio takes the credentials."""
     insights = InsightsClient(transport, base_url=settings.twilio_insights_url, credentials=settings.rest_credentials)
     return checks.twilio_check(insights, account_sid=settings.twilio_account_sid, may_be_away=may_be_away)
+
+
+def slack_app(settings: Settings, transport: Transport) -> Check:
+    """Whether Slack takes the token, and shows the app its channel."""
+    assert settings.slack_bot_token is not None and settings.slack_channel is not None
+    token, end = settings.slack_bot_token.get_secret_value(), time.monotonic() + settings.http_total_timeout
+    api = SlackApi(transport, url=settings.slack_api_url, token=token, end=end)
+    return checks.slack_app_check(api, channel=settings.slack_channel)
 
 
 def test_messages(settings: Settings, transport: Transport) -> Iterator[Check]:

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from config.settings import Settings, load_or_exit
+from room_reports import slack_report
 from room_reports.cli.desk import open_desk
 from room_reports.cli.terminal import RoomSid, print_json
 from room_reports.costs import Rates
-from room_reports.destinations import slack
 from room_reports.insights import state_of
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 from room_reports.story import report_of
@@ -29,7 +29,9 @@ Examples:
   curl … | flask preview -"""
 )
 @click.argument("source", metavar="SID|FILE")
-@click.option("--as", "form", type=click.Choice(["text", "slack", "webhook"]), help="Only this, without headings.")
+@click.option(
+    "--as", "form", type=click.Choice(["text", "slack", "slack_app", "webhook"]), help="Only this, without headings."
+)
 @click.option("--json", "as_json", is_flag=True, help="The Slack payload and the webhook body in one JSON document.")
 def preview(source: str, form: str | None, as_json: bool) -> None:
     """Show a report as Slack and the webhook would get it, without sending anything.
@@ -40,19 +42,30 @@ def preview(source: str, form: str | None, as_json: bool) -> None:
     if form and as_json:
         raise click.UsageError("--as and --json exclude each other")
     report = report_for(source)
-    payload, body = slack.message(report), report.to_json()
-    text = slack.text_message(report)["text"]
+    payload, body = slack_report.message(report), report.to_json()
+    text = slack_report.text_message(report)["text"]
+    forms: dict[str, Any] = {
+        "provisional": slack_report.provisional_message(report),
+        "report": payload,
+        "thread": slack_report.details_message(report),
+    }
     if as_json:
-        print_json({"slack": payload, "webhook": json.loads(body)})
+        print_json({"slack": payload, "slack_app": forms, "webhook": json.loads(body)})
     elif form == "text":
         click.echo(readable(text))
     elif form == "slack":
         print_json(payload)
+    elif form == "slack_app":
+        print_json(forms)
     elif form == "webhook":
         click.echo(body)
     else:
         click.echo(f"{heading('Slack, as text')}\n{readable(text)}\n\n{heading('Slack, the payload')}")
         print_json(payload)
+        first = forms["provisional"]["text"]
+        click.echo(f"\n{heading('Slack app, until the report is there')}\n{readable(first)}")
+        if forms["thread"]:
+            click.echo(f"\n{heading('Slack app, in the thread below')}\n{readable(forms['thread']['text'])}")
         click.echo(f"\n{heading(f'Webhook, the body ({len(body)} bytes)')}")
         print_json(json.loads(body))
 

@@ -171,13 +171,15 @@ Examples:
   flask rooms resend RM0123456789abcdef0123456789abcdef --destination slack --yes""",
 )
 @click.argument("sid", type=RoomSid())
-@click.option("--destination", "names", multiple=True, metavar="NAME", help="Only there (slack, webhook); repeatable.")
+@click.option(
+    "--destination", "names", multiple=True, metavar="NAME", help="Only there (slack, slack_app, webhook); repeatable."
+)
 @click.option("--yes", is_flag=True, help="Do not ask, even when it was delivered already.")
 def resend(sid: str, names: tuple[str, ...], yes: bool) -> None:
     """Deliver a room's report again.
 
     Starts a new series of attempts, under a new webhook-id, and records who asked. Asks first when a destination has
-    the report already. A delivery that is still under way is left alone.
+    the report already. A delivery that is still under way is left alone. The Slack app edits the message that it has.
     """
     with open_desk() as desk:
         room = found_room(desk, sid)
@@ -211,7 +213,7 @@ def resend(sid: str, names: tuple[str, ...], yes: bool) -> None:
 def resume(name: str) -> None:
     """Lift the hold on a destination, or on Twilio: what waits for it goes out from now on.
 
-    NAME is twilio, slack or webhook. Repair what `flask rooms holds` says first, or it will be held again.
+    NAME is twilio, slack, slack_app or webhook. Repair what `flask rooms holds` says first, or it will be held again.
     """
     with open_desk() as desk:
         held = [hold.lane for hold in desk.ledger.holds()]

@@ -6,14 +6,16 @@ tests; and its part of `config.destinations` where there may be several.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self, runtime_checkable
 
 from config.destinations import Endpoint, SlackChannel
 from config.settings import Settings
 from room_reports.destinations.slack import SlackWebhook
+from room_reports.destinations.slack_app import SlackApp
 from room_reports.destinations.webhook import ReportWebhook
 from room_reports.digests import RoomDigest
 from room_reports.lanes import rates
@@ -26,11 +28,21 @@ class Delivery:
     """One attempt to deliver.
 
     `id` is the same for every attempt of one delivery and has no dot; `attempt` counts from 1; `attempted_at` is aware.
+
+    For a destination that edits what it has sent. `is_provisional`: only say that the room has ended, the report
+    follows; `noted`: what `send` returned when it last succeeded for this room; `since`: aware, nothing was sent before
+    it; `is_certain`: nothing was sent since but what is noted; `asked`: by the monotonic clock, when this attempt was
+    asked for. Another may begin when its lease is over, so what must not overlap with that ends soon after.
     """
 
     id: str
     attempt: int
     attempted_at: datetime
+    is_provisional: bool = False
+    noted: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    is_certain: bool = True
+    asked: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,8 @@ class Destination(Protocol):
     def from_settings(cls, settings: Settings, transport: Transport) -> Self:
         """The destination that the settings ask for."""
 
-    def send(self, report: RoomReport, delivery: Delivery) -> None:
-        """Delivers a report. Raises `Failure` unless the other side has taken it."""
+    def send(self, report: RoomReport, delivery: Delivery) -> Mapping[str, str] | None:
+        """Delivers a report. Raises `Failure` unless the other side has taken it. Returns what to note, if anything."""
 
     def notify(self, notice: Notice, delivery: Delivery) -> None:
         """Tells the operator of a hold. Raises `Failure` like `send`."""
@@ -71,7 +83,7 @@ class TakesDigests(Protocol):
         """Delivers a digest. Raises `Failure` unless the other side has taken it."""
 
 
-KINDS: Mapping[str, type[Destination]] = {"slack": SlackWebhook, "webhook": ReportWebhook}
+KINDS: Mapping[str, type[Destination]] = {"slack": SlackWebhook, "slack_app": SlackApp, "webhook": ReportWebhook}
 """Every kind, by the name of its step and lane."""
 
 

@@ -1,50 +1,25 @@
-"""Slack, by an incoming webhook: one message for a report, readable at a glance.
+"""Slack, by an incoming webhook: one message for a report (`room_reports.slack_report`).
 
-https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks. Text that is not ours stands in `plain_text`
-objects only, see `room_reports.slack_text`; the rest is mrkdwn made of our own words and numbers.
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
-from room_reports.costs import shown
 from room_reports.digests import RoomDigest
-from room_reports.durations import spoken
 from room_reports.errors import Configuration, Permanent, Transient
-from room_reports.reports import Derived, ReportData, RoomReport
+from room_reports.reports import RoomReport
 from room_reports.slack_digest import digest_message, digest_text_message
-from room_reports.slack_text import one_line, plain
-from room_reports.summaries import RoomSummary, read_summary
+from room_reports.slack_report import message, notice_message, text_message
 from room_reports.transport import Response, Transport, raise_for_status
-from room_reports.verdicts import Verdict
 
 if TYPE_CHECKING:
     from room_reports.destinations import Delivery, Notice
-
-# https://docs.slack.dev/reference/block-kit/blocks
-LONGEST_HEADER = 150
-
-LONGEST_NAME = 200
-LONGEST_WORD = 40
-LONGEST_VERDICT = 250
-LONGEST_LINK = 2000
-MOST_PROBLEMS = 3
-MOST_VERDICTS = 10
-"""With the lengths above they stay below the 3000 characters of a section."""
-
-ORDINARY, PARTIAL = "✅", "⌛"
-MARKS = {"warning": "⚠️", "notice": "🔎"}
-"""What verdicts of a severity are marked with; those of another are not shown, for most rooms have one."""
-LONGEST_MARK = 2
-
-Block = dict[str, Any]
-TextObject = dict[str, Any]
 
 REFUSING = (401, 403, 404, 410)
 GONE = frozenset(
@@ -130,218 +105,3 @@ def _word(response: Response) -> str:
     """What Slack calls the problem: its error bodies are one word. Empty for anything else."""
     text = response.body[:64].decode("ascii", "replace").strip()
     return text if re.fullmatch(r"[a-z_]{2,50}", text) else ""
-
-
-def message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
-    """The Block Kit message for a report, ready to be posted. It is within Slack's limits whatever is in the report."""
-    data = report.data
-    summary = read_summary(data.summary or {}).summary
-    gist = _Gist(data)
-    blocks: list[Block] = [
-        {"type": "header", "text": _plain_text(gist.title(LONGEST_HEADER))},
-        _section(_mrkdwn(" · ".join([f"*{fact}*" for fact in gist.glance]))),
-    ]
-    if gist.verdicts:
-        blocks.append(_section(_plain_text("\n".join(gist.verdicts))))
-    for problem, error in _problems(data):
-        blocks.append({"type": "context", "elements": [_plain_text(problem), *map(_mrkdwn, error)]})
-    if figures := list(_figures(data.derived, summary, zone)):
-        fields = [_mrkdwn(f"*{label}*  {figure}") for label, figure in figures]
-        blocks.append({"type": "section", "fields": fields})
-    if words := list(_words(summary)):
-        blocks.append(_context(_plain_text(" · ".join(words))))
-    blocks.append(_context(_mrkdwn(" · ".join(_where(data)))))
-    return {**_text(gist.headline()), "blocks": blocks}
-
-
-def text_message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
-    """The report as plain text: for a Slack that does not take our blocks."""
-    data = report.data
-    summary = read_summary(data.summary or {}).summary
-    figures = [f"{label}: {figure}" for label, figure in _figures(data.derived, summary, zone)]
-    lines = [
-        _Gist(data).headline(),
-        *(problem for problem, _ in _problems(data)),
-        *figures,
-        " · ".join(_words(summary)),
-        plain(data.room_sid, LONGEST_WORD),
-        _link(data),
-    ]
-    return _text("\n".join(line for line in lines if line))
-
-
-def notice_message(notice: Notice) -> dict[str, Any]:
-    """News of a hold, for an operator."""
-    lane = notice.lane
-    what = "Twilio is not asked for summaries" if lane == "twilio" else f"Nothing is delivered to {lane}"
-    then = "It goes on by itself once that works again." if notice.heals else f"To go on: flask rooms resume {lane}"
-    lines = (f"🛑 {what} for now: {notice.detail or notice.reason}.", f"Nothing is lost. {then}")
-    text = "\n".join(plain(line, LONGEST_VERDICT * 2) for line in lines)
-    return {**_text(text), "blocks": [_section(_plain_text(text))]}
-
-
-def _text(text: str) -> dict[str, Any]:
-    """What every payload has: the text for notifications, read as plain text, and nothing unfolded below."""
-    return {"text": text, "mrkdwn": False, "parse": "none", "unfurl_links": False, "unfurl_media": False}
-
-
-def _section(text: TextObject) -> Block:
-    return {"type": "section", "text": text}
-
-
-def _context(text: TextObject) -> Block:
-    return {"type": "context", "elements": [text]}
-
-
-def _plain_text(text: str) -> TextObject:
-    return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def _mrkdwn(text: str) -> TextObject:
-    # Verbatim: what looks like a URL or a channel stays text.
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
-
-
-class _Gist:
-    """What blocks and plain text both say first."""
-
-    def __init__(self, data: ReportData) -> None:
-        self._mark = _mark(data)
-        self._name = one_line(data.room_name or "") or "(room without a name)"
-        self.glance = list(_glance(data))
-        self.verdicts = _verdict_lines(data)
-
-    def title(self, limit: int) -> str:
-        """Mark and name, in so many characters."""
-        return f"{self._mark} {plain(self._name, limit - LONGEST_MARK - 1)}"
-
-    def headline(self) -> str:
-        """The message in one paragraph."""
-        return "\n".join([f"{self.title(LONGEST_NAME)}: {', '.join(self.glance)}", *self.verdicts])
-
-
-def _mark(data: ReportData) -> str:
-    if data.completeness.state == "partial":
-        return PARTIAL
-    severities = {verdict.severity for verdict in data.verdicts}
-    return next((mark for severity, mark in MARKS.items() if severity in severities), ORDINARY)
-
-
-def _glance(data: ReportData) -> Iterator[str]:
-    """How long, how many people, and whether that is all."""
-    derived = data.derived
-    if data.completeness.state == "partial":
-        yield "partial report"
-    yield "duration unknown" if derived.duration_seconds is None else spoken(derived.duration_seconds)
-    yield _people(derived.people)
-
-
-def _people(count: int | None) -> str:
-    if count is None:
-        return "people unknown"
-    return {0: "nobody", 1: "1 person"}.get(count, f"{count} people")
-
-
-def _verdict_lines(data: ReportData) -> list[str]:
-    shown = [verdict for verdict in data.verdicts if verdict.severity in MARKS][:MOST_VERDICTS]
-    lines = [f"{_mark_of(verdict)} {plain(verdict.text, LONGEST_VERDICT)}" for verdict in shown]
-    # Where events alone tell of participants, some come after the report: that is no news.
-    if "participants" in data.completeness.missing and not data.participants:
-        lines.append(f"{PARTIAL} The participants are missing.")
-    return lines
-
-
-def _mark_of(verdict: Verdict) -> str:
-    return PARTIAL if verdict.code == "data_incomplete" else MARKS[verdict.severity]
-
-
-def _problems(data: ReportData) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The first participants whose connection ended as it should not: a line, and the link to Twilio's error if any."""
-    for one in [one for one in data.participants or () if one.has_trouble][:MOST_PROBLEMS]:
-        words = [
-            plain(one.identity or one.participant_sid, LONGEST_WORD),
-            f"left after {spoken(one.duration_sec)}" if one.duration_sec is not None else "",
-            plain((one.end_reason or "").replace("_", " "), LONGEST_WORD),
-            plain(one.media_region or "", LONGEST_WORD),
-        ]
-        link = f"<{one.error_url}|error {one.error_code}>"
-        yield " · ".join(word for word in words if word), (link,) if one.error_url else ()
-
-
-def _figures(derived: Derived, summary: RoomSummary, zone: tzinfo) -> Iterator[tuple[str, str]]:
-    """The figures that are known, with their labels."""
-    if derived.ended_at is not None:
-        yield "Time", span(derived.started_at, derived.ended_at, zone)
-    if derived.people == 0:
-        return  # the rest are noughts
-    if (peak := derived.peak).concurrent is not None:
-        yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
-    if derived.participant_minutes is not None:
-        yield "Participant time", spoken(round(derived.participant_minutes * 60))
-    if derived.average_stay_seconds is not None:
-        yield "Average stay", spoken(round(derived.average_stay_seconds))
-    if summary.recording_enabled is False and not derived.recorded_minutes:
-        yield "Recorded", "off"
-    elif derived.recorded_minutes is not None:
-        yield "Recorded", spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
-    if derived.rejoins:
-        yield "Rejoins", str(derived.rejoins)
-    if derived.cost_estimate is not None:
-        yield "Cost", shown(derived.cost_estimate)
-
-
-def span(start: datetime | None, end: datetime, zone: tzinfo = UTC) -> str:
-    """From when to when, in this zone; the date and the zone once where that is enough."""
-    end = end.astimezone(zone)
-    if start is None:
-        return f"until {end:%Y-%m-%d %H:%M %Z}"
-    start = start.astimezone(zone)
-    if start.utcoffset() != end.utcoffset():
-        return f"{start:%Y-%m-%d %H:%M %Z} – {end:%Y-%m-%d %H:%M %Z}"  # noqa: RUF001 - a dash between two times
-    if start.date() == end.date():
-        return f"{end:%Y-%m-%d} {start:%H:%M}–{end:%H:%M %Z}"  # noqa: RUF001
-    return f"{start:%Y-%m-%d %H:%M} – {end:%Y-%m-%d %H:%M %Z}"  # noqa: RUF001
-
-
-def _words(summary: RoomSummary) -> Iterator[str]:
-    """What kind of room it was, where, and how it came and went; values that we do not know as they were sent."""
-    for name, phrase in _PHRASES.items():
-        value = getattr(summary, name)
-        word = plain(_KNOWN.get(f"{name} {value}") or phrase.format(value), LONGEST_WORD) if value else ""
-        if word:
-            yield word
-    if codecs := plain(", ".join(summary.codecs or ()), LONGEST_WORD):
-        yield codecs
-
-
-_PHRASES = {
-    "room_type": "{}",
-    "media_region": "{}",
-    "edge_location": "{}",
-    "created_method": "created: {}",
-    "end_reason": "ended: {}",
-}
-_KNOWN = {
-    "room_type group_small": "small group",
-    "room_type peer_to_peer": "peer-to-peer",
-    "edge_location sao_paulo": "são paulo",
-    "created_method api": "created by API",
-    "created_method sdk": "created by SDK",
-    "created_method ad_hoc": "created ad hoc",
-    "end_reason room_ended_via_api": "closed by API",
-    "end_reason timeout": "ended by timeout",
-}
-
-
-def _where(data: ReportData) -> Sequence[str]:
-    """The SID, ready to be copied, and the link. Both are checked values of ours, not text of the application."""
-    sid = f"`{plain(data.room_sid, LONGEST_WORD).replace('`', '')}`"
-    link = _link(data)
-    return (sid, f"<{link}|Open in Twilio Console>") if link else (sid,)
-
-
-def _link(data: ReportData) -> str:
-    """The link to the Console, escaped; empty if the template makes it no URL that Slack takes."""
-    url = data.links.console.replace("|", "%7C")
-    link = plain(url, LONGEST_LINK)
-    return "" if " " in link or link.endswith("…") else link

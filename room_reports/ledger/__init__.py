@@ -6,6 +6,7 @@ from room_reports.ledger.ledger import Ledger
 from room_reports.ledger.rows import (
     FINAL,
     PARTICIPANTS,
+    PROVISIONAL,
     ROOM_STATES,
     SUMMARY,
     TWILIO,
@@ -26,6 +27,7 @@ __all__ = [
     "BUCKETS",
     "FINAL",
     "PARTICIPANTS",
+    "PROVISIONAL",
     "ROOM_STATES",
     "SCHEMA",
     "SUMMARY",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,7 +45,8 @@ class QueueEntry:
 class Claim:
     """A running attempt: the right to write its outcome, and what it needs to know.
 
-    `now`: Redis's time when it began, aware UTC; `row`: as it was then.
+    `now`: Redis's time when it began, aware UTC; `row`: as it was then; `asked`: by this machine's monotonic clock, not
+    after the beginning of its lease.
     """
 
     room_sid: str
@@ -52,6 +54,7 @@ class Claim:
     attempt: int
     now: datetime
     row: Mapping[str, str]
+    asked: float = field(default_factory=time.monotonic)
 
     @property
     def tries(self) -> int:
@@ -60,7 +63,7 @@ class Claim:
 
     @property
     def series(self) -> int:
-        """1, and one more for each resend."""
+        """1, and one more for each resend; 0 while only a provisional message is due."""
         return int(self.row.get(f"{self.step}.series", 1))
 
     @property

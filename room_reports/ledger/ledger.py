@@ -196,11 +196,12 @@ class Ledger:
 
     def begin(self, room_sid: str, step: str, attempt: int) -> Claim | None:
         """Starts an attempt. None when it is not the step's current one, is already running, or its lane must wait."""
+        asked = time.monotonic()
         answer = self._run("begin", room_sid, step, attempt, secrets.token_hex(8))
         if answer[0] != b"go":
             return None
         row = {text(name): text(value) for name, value in zip(answer[2][::2], answer[2][1::2], strict=True)}
-        return Claim(room_sid, step, attempt, at(answer[1]), row)
+        return Claim(room_sid, step, attempt, at(answer[1]), row, asked)
 
     def finish(self, claim: Claim, outcome: Outcome, *, took: float, go_on: bool = False) -> Finished | None:
         """Writes an attempt's outcome and all that follows from it. None when the attempt has been fenced off.
@@ -223,6 +224,7 @@ class Ledger:
             "sid": claim.room_sid,
             "step": claim.step,
             "attempt": claim.attempt,
+            "series": claim.series,
             "token": secrets.token_hex(8),
             "state": outcome.state,
             "reason": outcome.reason,
@@ -239,6 +241,7 @@ class Ledger:
             "go_on": go_on,
             "record": json.dumps(record),
         }
+        asked = time.monotonic()
         answer = self._run("finish", json.dumps({key: value for key, value in change.items() if value is not None}))
         if answer[0] == b"stale":
             return None
@@ -246,7 +249,7 @@ class Ledger:
         if len(answer) > 2:
             step, its_attempt, now, series = answer[2]
             row = row_of_following(claim, outcome, step=text(step), since=text(now), series=int(series))
-            following = Claim(claim.room_sid, text(step), int(its_attempt), at(now), row)
+            following = Claim(claim.room_sid, text(step), int(its_attempt), at(now), row, asked)
         return Finished(hold=text(answer[1]), following=following)
 
     def lengths(self, claim: Claim) -> tuple[int, ...]:

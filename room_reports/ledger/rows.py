@@ -18,7 +18,11 @@ step is one destination's delivery and has its name."""
 TWILIO = "twilio"
 """The lane of the steps that ask Twilio: what is held when Twilio is held. A room has one of them at a time."""
 
-FINAL = frozenset({"complete", "partial", "expired", "delivered", "dead"})
+PROVISIONAL = "provisional"
+"""The state of a delivery whose first part is over: a message that says that the report follows. It is finished until
+the report is there."""
+
+FINAL = frozenset({"complete", "partial", "expired", "delivered", "dead", PROVISIONAL})
 """The states in which a step is finished."""
 
 ROOM_STATES = ("open", "delivered", "partial", "expired", "dead")
@@ -32,12 +36,14 @@ def lane_of(step: str) -> str:
 
 @dataclass(frozen=True)
 class Lane:
-    """Twilio or one destination. `rate`: messages a second, 0 for no limit; `waits`: pauses between probes, seconds."""
+    """Twilio or one destination. `rate`: messages a second, 0 for no limit; `waits`: pauses between probes, seconds;
+    `early`: deliveries there begin with a provisional message, as soon as a room is opened."""
 
     name: str
     waits: tuple[float, ...]
     rate: float = 0
     burst: int = 3
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Step:
     """One step of a room. Times are aware UTC.
 
     `state`: waiting, queued, running, or one of `FINAL`; `attempt`: the number that fences; `tries`: how many attempts
-    of this series ended without finishing the step; `series`: 1, and one more for each resend.
+    of this series ended without finishing the step; `series`: 1, one more for each resend, 0 before the report is due.
     """
 
     name: str

@@ -38,8 +38,8 @@ BUCKETS = (1, 5, 15, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
 """Upper limits, in seconds, of the buckets that durations are counted in."""
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "open": ("prefix", "lease", "retention", "rates", "queue"),
-    "note_event": ("prefix", "lease", "retention", "rates", "queue"),
+    "open": ("prefix", "lease", "retention", "rates", "queue", "early"),
+    "note_event": ("prefix", "lease", "retention", "rates", "queue", "early"),
     "note_participant": ("prefix",),
     "begin": ("prefix", "lease", "rates"),
     "finish": ("prefix", "lease", "retention", "rates", "queue"),
@@ -82,6 +82,7 @@ class Scripts:
             "lease": lease,
             "retention": int(retention),
             "rates": {lane.name: {"interval": 1 / lane.rate, "burst": lane.burst} for lane in lanes if lane.rate},
+            "early": [lane.name for lane in lanes if lane.early],
             "queue": {
                 "queues": queue.queues_key,
                 "lists": queue.lists,

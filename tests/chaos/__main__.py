@@ -15,7 +15,7 @@ from room_reports.ledger import LedgerUnavailable
 from sandbox import answers
 from tests.chaos.callers import send_all
 from tests.chaos.history import Record
-from tests.chaos.judge import Verdict, judge
+from tests.chaos.judge import PROVISIONAL_WORDS, Verdict, judge
 from tests.chaos.plan import Blow, Hit, blows
 from tests.chaos.record import pages_of, record_of
 from tests.chaos.scrapes import Scraper
@@ -52,6 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engine", choices=ENGINES, default="valkey")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="of the append-only file")
     parser.add_argument("--old", metavar="REVISION", help="run the first worker from this commit")
+    parser.add_argument("--slack-app", action="store_true", help="with the Slack app as a third destination")
     parser.add_argument("--keep", metavar="FOLDER", help="keep the logs in this new folder")
     options = parser.parse_args()
     # A short run has to last long enough for every kind of blow to fall.
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Record, float]:
         engine=options.engine,
         fsync=options.fsync,
         old=options.old,
+        slack_app=options.slack_app,
     )
     with stage:
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -101,9 +103,11 @@ def make_unreliable(stage: Stage, *, seed: int) -> None:
     """The ordinary misery of the other sides: late summaries, slow answers, passing faults, lost answers."""
     stage.sandbox.twilio.faults(0.4, *NOT_READY, *FAULTS, answers.truncated_json(), seed=seed)
     stage.sandbox.slack.faults(0.05, *FAULTS, seed=seed + 1)
+    stage.sandbox.slack_api.faults(0.08, *FAULTS, seed=seed + 3)
     stage.sandbox.receiver.faults(0.05, *FAULTS, seed=seed + 2)
     stage.sandbox.twilio.latency(0.15)
     stage.sandbox.slack.latency(0.05)
+    stage.sandbox.slack_api.latency(0.05)
     stage.sandbox.receiver.latency(0.05)
 
 
@@ -149,6 +153,7 @@ def summarise(options: argparse.Namespace, record: Record, verdict: Verdict, too
         "blows": ", ".join(f"{count} {kind}" for kind, count in sorted(blows_by_kind.items())),
         "rooms by state": ", ".join(f"{count} {state}" for state, count in sorted(states.items())),
         "arrived": ", ".join(f"{count} at {name}" for name, count in arrived.items()),
+        **one_message_each(record),
         "lost": verdict.lost,
         "duplicates": f"{verdict.outside} outside the send window, {verdict.inside} inside, "
         f"{verdict.unheard} whose first answer was lost on the way",
@@ -160,6 +165,22 @@ def summarise(options: argparse.Namespace, record: Record, verdict: Verdict, too
         print(f"  {name + ':':38}{value}")
     for problem in verdict.problems[:PROBLEMS_SHOWN]:
         print(f"  - {problem}")
+
+
+def one_message_each(record: Record) -> dict[str, str]:
+    """What stands in the channel of the Slack app."""
+    if record.messages is None:
+        return {}
+    ends = [texts[0] for texts in record.messages.values() if len(texts) == 1 and PROVISIONAL_WORDS not in texts[0]]
+    provisional = sum(
+        attempt["step"] == "slack_app" and attempt["outcome"] == "provisional" and not attempt.get("reason")
+        for room in record.rooms.values()
+        for attempt in room.attempts
+    )
+    return {
+        "messages of the Slack app": f"{sum(map(len, record.messages.values()))} for {len(record.rooms)} rooms, "
+        f"{len(ends)} alone and in their final form; {provisional} were provisional first"
+    }
 
 
 if __name__ == "__main__":

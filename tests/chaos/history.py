@@ -16,7 +16,8 @@ from tests.chaos.scrapes import Scrape
 
 @dataclass(frozen=True)
 class Record:
-    """A run, as plain values. `deliveries` by destination; `states`: room SIDs by the index they are in."""
+    """A run, as plain values. `deliveries` by destination; `states`: room SIDs by the index they are in; `messages`:
+    the texts that stand in the channel of the Slack app at the end, by room, None where there was no such app."""
 
     sent: tuple[SentCallback, ...]
     asked: tuple[Exchange, ...]
@@ -28,6 +29,7 @@ class Record:
     leaks: tuple[str, ...]
     failures: tuple[str, ...]
     scrapes: tuple[Scrape, ...]
+    messages: Mapping[str, tuple[str, ...]] | None = None
 
     @cached_property
     def arrivals(self) -> dict[str, dict[str, list[Exchange]]]:

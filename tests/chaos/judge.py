@@ -38,6 +38,9 @@ LEASE = float(VARIABLES["STEP_LEASE"])
 LONGEST_NOTICE = 120.0
 """Seconds within which a lost attempt is noticed, with holds and a full queue in between."""
 
+PROVISIONAL_WORDS = "details follow"
+"""What the first form of a message of the Slack app says, and its last form does not."""
+
 Cause = Literal["unheard", "inside", "outside"]
 """Why a report arrived again: its sender never heard, it died inside the send window, or for no good reason."""
 
@@ -78,6 +81,7 @@ def judge(record: Record) -> Verdict:
         *(problem for found in missing.values() for problem in found),
         *(problem for cause, problem in again if cause == "outside"),
         *wrong_ids(record),
+        *wrong_messages(record, honest),
         *forgeries(record, honest),
         *unfinished(record),
         *surprises(record),
@@ -181,6 +185,19 @@ def wrong_ids(record: Record) -> Iterator[str]:
             yield f"{sid}: came with the webhook-ids {sorted(map(str, found))}"
 
 
+def wrong_messages(record: Record, honest: set[str]) -> Iterator[str]:
+    """Every room in the ledger has one message of the Slack app, in its final form; no other room has any."""
+    if record.messages is None:
+        return
+    for sid in record.rooms:
+        texts = record.messages.get(sid, ())
+        if len(texts) != 1:
+            yield f"{sid}: {len(texts)} messages in the app's channel"
+        elif PROVISIONAL_WORDS in texts[0]:
+            yield f"{sid}: its message was never edited"
+    yield from (f"{sid}: a message, and nobody spoke of this room" for sid in sorted(set(record.messages) - honest))
+
+
 def forgeries(record: Record, honest: set[str]) -> Iterator[str]:
     """Anything done because of a callback that was not Twilio's, or for a room that nobody spoke of."""
     for callback in record.sent:
@@ -247,5 +264,5 @@ def recovery_times(record: Record) -> Iterator[float]:
 
 def disturbs(hit: Hit, start: float, end: float, step: str) -> bool:
     """Whether a blow kept a step from running between two times."""
-    own = "twilio off" if step in (SUMMARY, PARTICIPANTS) else f"{step} off"
+    own = "twilio off" if step in (SUMMARY, PARTICIPANTS) else f"{step.removesuffix('_app')} off"
     return hit.blow.kind in (*REDIS, own) and hit.began <= end and hit.ended + HELD >= start

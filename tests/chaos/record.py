@@ -48,6 +48,7 @@ def record_of(
                 "slack": tuple(stage.sandbox.slack.history()),
                 "webhook": tuple(stage.sandbox.receiver.history()),
             },
+            messages=messages_of(stage) if stage.slack_app else None,
             rooms={room.sid: room for room in rooms if room is not None},
             states=states,
             hits=tuple(hits),
@@ -56,6 +57,16 @@ def record_of(
             failures=tuple(failures(stage.folder)),
             scrapes=tuple(scrapes),
         )
+
+
+def messages_of(stage: Stage) -> dict[str, tuple[str, ...]]:
+    """The texts of the messages about each room in the channel of the Slack app, in order of time."""
+    found: dict[str, tuple[str, ...]] = {}
+    for message in stage.sandbox.slack_api.messages():
+        about = message.get("metadata", {}).get("event_payload", {})
+        if about.get("part") == "report":
+            found[about["room_sid"]] = (*found.get(about["room_sid"], ()), message["text"])
+    return found
 
 
 def members(client: redis.Redis, index: str) -> list[str]:
@@ -74,7 +85,7 @@ def left_over(client: redis.Redis, *, prefix: str) -> Iterator[str]:
         ):
             if count:
                 yield f"{count} {what} {name}"
-    for lane in ("twilio", "slack", "webhook"):
+    for lane in ("twilio", "slack", "slack_app", "webhook"):
         if waiting := client.zcard(f"{prefix}due:{lane}"):
             yield f"{waiting} steps due in lane {lane}"
         if client.exists(f"{prefix}hold:{lane}"):

@@ -42,6 +42,7 @@ class Stage:
     engine: str = "valkey"
     fsync: str = "always"
     old: str | None = None
+    slack_app: bool = False
     env: dict[str, str] = field(init=False)
     settings: Settings = field(init=False)
     server: RedisServer = field(init=False)
@@ -59,7 +60,8 @@ class Stage:
             self.sandbox.configure(public_url=PUBLIC_URL + CALLBACK_PATH)
             # Versions before participants would take a room that waits for them for finished.
             steps = {"PARTICIPANTS": "0" if self.old else "1"}
-            self.env = {**self.sandbox.environment(), "REDIS_URL": self.server.url, **VARIABLES, **steps}
+            app = self.sandbox.slack_app_environment if self.slack_app else {}
+            self.env = {**self.sandbox.environment(), **app, "REDIS_URL": self.server.url, **VARIABLES, **steps}
             self.settings = load(self.env)
             stack.callback(self._kill_all)
             old = stack.enter_context(Worktree(self.old, self.folder / "old")) if self.old else None
@@ -96,7 +98,7 @@ class Stage:
 
     def clear_up(self) -> None:
         """Ends all that makes the other sides fail, as after a long day: what is open now can be finished."""
-        for side in (self.sandbox.twilio, self.sandbox.slack, self.sandbox.receiver):
+        for side in (self.sandbox.twilio, self.sandbox.slack, self.sandbox.slack_api, self.sandbox.receiver):
             side.normal()
             side.faults(0)
         self.resume_holds()
@@ -185,22 +187,23 @@ class Stage:
         self.server.go_on()
 
     def _turn_off(self, blow: Blow) -> None:
-        side: ServiceControl = {
-            "twilio off": self.sandbox.twilio,
-            "slack off": self.sandbox.slack,
-            "webhook off": self.sandbox.receiver,
+        sides: tuple[ServiceControl, ...] = {
+            "twilio off": (self.sandbox.twilio,),
+            "slack off": (self.sandbox.slack, self.sandbox.slack_api),
+            "webhook off": (self.sandbox.receiver,),
         }[blow.kind]
-        side.always(
-            {
-                "unavailable": answers.status(503),
-                "reset": answers.reset(),
-                "hang": answers.hang(),
-                "credentials": answers.unauthorized(),
-                "gone": answers.status(410),
-            }[blow.manner]
-        )
+        answer = {
+            "unavailable": answers.status(503),
+            "reset": answers.reset(),
+            "hang": answers.hang(),
+            "credentials": answers.unauthorized(),
+            "gone": answers.status(410),
+        }[blow.manner]
+        for side in sides:
+            side.always(answer)
         time.sleep(blow.lasts)
-        side.normal()
+        for side in sides:
+            side.normal()
         if blow.manner == "gone":
             self._resume()
             time.sleep(self.settings.http_total_timeout)
@@ -255,7 +258,7 @@ def in_hand(client: redis.Redis, *, pid: int, prefix: str) -> Iterator[tuple[str
     for job in [job for job, worker in holder.items() if worker == own]:
         sid, *rest = job.split("-")
         row = texts(cast(dict[bytes, bytes], client.hgetall(f"{prefix}room:{sid}")))
-        for step in ("summary", "participants", "slack", "webhook"):
+        for step in ("summary", "participants", "slack", "slack_app", "webhook"):
             state, attempt = row.get(f"{step}.state"), row.get(f"{step}.attempt", "0")
             is_taken = state == "queued" and rest == [step, attempt]
             # The step that follows another in the same job has no entry of its own.

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from room_reports.destinations import Delivery, Notice
-from room_reports.destinations.slack import SlackWebhook, message, text_message
+from room_reports.destinations.slack import SlackWebhook
 from room_reports.errors import Configuration, Failure, Permanent, Transient
+from room_reports.slack_report import message, text_message
 from room_reports.transport import Transport
 from sandbox import answers
 from sandbox.answers import Answer

@@ -59,10 +59,14 @@ local function judge_lane()
   return ''
 end
 
+-- Meanwhile the report has become due where this attempt sent only the provisional message.
+local is_first_part_over = series ~= tostring(outcome.series)
+
 local fields = outcome.fields
-add(fields, step .. '.state', outcome.state, step .. '.token', outcome.token)
-if outcome.counts then add(fields, step .. '.tries', (tries or 0) + 1) end
-if outcome.reason then
+add(fields, step .. '.token', outcome.token)
+if not is_first_part_over then add(fields, step .. '.state', outcome.state) end
+if outcome.counts and not is_first_part_over then add(fields, step .. '.tries', (tries or 0) + 1) end
+if outcome.reason and not is_first_part_over then
   add(fields, step .. '.reason', outcome.reason)
 elseif reason then
   redis.call('HDEL', key, step .. '.reason')
@@ -72,6 +76,12 @@ count('attempts', step, outcome.state, outcome.reason or '')
 local event = judge_lane()
 if event ~= '' then count('holds', lane, event) end
 
+if is_first_part_over then
+  start_series(fields, sid, step, series, tonumber(attempt))
+  write(sid, fields)
+  return {'ok', event}
+end
+
 if not FINAL[outcome.state] then
   write(sid, fields)
   set_due(sid, step, now + outcome.pause)
@@ -79,20 +89,27 @@ if not FINAL[outcome.state] then
 end
 
 -- Starts each step that this one opens. One of them goes straight on in the job that made it due: it saves a job and
--- isolates nothing less, for every other one has its own.
+-- isolates nothing less, for every other one has its own. One whose provisional message is being sent right now begins
+-- when that attempt ends, or its lease: two at once would not know of one another's message.
 local function open_steps()
   local names, wanted, following = cjson.decode(steps), {}, nil
   for _, name in ipairs(outcome.opens) do
-    add(names, name)
-    add(wanted, name .. '.series', name .. '.attempt')
+    add(wanted, name .. '.series', name .. '.attempt', name .. '.state')
   end
   local before = redis.call('HMGET', key, unpack(wanted))
   for i, name in ipairs(outcome.opens) do
-    local its_series, its_attempt = (before[2 * i - 1] or 0) + 1, tonumber(before[2 * i] or 0)
-    local goes_on = outcome.go_on and not following
-    local begun = start_series(fields, sid, name, its_series, its_attempt, goes_on and outcome.token)
-    if begun and goes_on then
-      following = {name, its_attempt + 1, precise(now), its_series}
+    local had_series, its_attempt, its_state = before[3 * i - 2], tonumber(before[3 * i - 1] or 0), before[3 * i]
+    local its_series = (had_series or 0) + 1
+    if not had_series then add(names, name) else redis.call('HDEL', key, name .. '.reason', name .. '.finished') end
+    if its_state == 'running' then
+      add(fields, name .. '.series', its_series, name .. '.since', precise(now), name .. '.tries', 0)
+    else
+      -- What its first part has noted is not in the hands of whoever goes on here.
+      local goes_on = outcome.go_on and not following and not had_series
+      local begun = start_series(fields, sid, name, its_series, its_attempt, goes_on and outcome.token)
+      if begun and goes_on then
+        following = {name, its_attempt + 1, precise(now), its_series}
+      end
     end
   end
   add(fields, 'steps', cjson.encode(names))

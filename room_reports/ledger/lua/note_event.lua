@@ -16,12 +16,14 @@ end
 local function open_room()
   local new_state = event.expired and 'expired' or 'open'
   add(fields, 'schema', SCHEMA, 'state', new_state, 'opened', opened, 'account', event.account, 'name', event.name,
-    'ended', event.ended, 'callback', '', 'source', 'events', 'request_id', event.request_id, 'steps', '["summary"]')
+    'ended', event.ended, 'callback', '', 'source', 'events', 'request_id', event.request_id)
   if event.traceparent ~= '' then add(fields, 'traceparent', event.traceparent) end
+  if event.summary ~= '' or event.expired then add(fields, 'steps', '["summary"]') end
   if event.expired then
     add(fields, 'summary.state', 'expired', 'summary.attempt', 0, 'summary.finished', opened, 'finished', opened)
   elseif event.summary == '' then
     start_series(fields, sid, 'summary', 1, 0)
+    add(fields, 'steps', start_early(fields, sid))
   else
     add(fields, 'summary.series', 1, 'summary.since', opened, 'summary.tries', 0)
     go_on(0)

@@ -13,13 +13,14 @@ end
 local opened = precise(now)
 local state = room.expired and 'expired' or 'open'
 local fields = {'schema', SCHEMA, 'state', state, 'opened', opened, 'account', room.account, 'name', room.name,
-  'ended', room.ended, 'callback', room.callback, 'source', room.source, 'request_id', room.request_id,
-  'steps', '["summary"]'}
+  'ended', room.ended, 'callback', room.callback, 'source', room.source, 'request_id', room.request_id}
 if room.traceparent ~= '' then add(fields, 'traceparent', room.traceparent) end
 if room.expired then
-  add(fields, 'summary.state', 'expired', 'summary.attempt', 0, 'summary.finished', opened, 'finished', opened)
+  add(fields, 'summary.state', 'expired', 'summary.attempt', 0, 'summary.finished', opened, 'finished', opened,
+    'steps', '["summary"]')
 else
   start_series(fields, sid, 'summary', 1, 0)
+  add(fields, 'steps', start_early(fields, sid))
 end
 if room.traceparent ~= '' then add(fields, 'traceparent', room.traceparent) end
 if is_there then

@@ -14,7 +14,8 @@ local schema = tonumber(redis.call('GET', cfg.prefix .. 'schema') or 1)
 if schema > SCHEMA then return redis.error_reply('NEWERSCHEMA ' .. schema) end
 if schema < SCHEMA then redis.call('SET', cfg.prefix .. 'schema', SCHEMA) end
 
-local FINAL = {complete = true, partial = true, expired = true, delivered = true, dead = true}
+-- `provisional` is how the first part of a delivery ends, which has its first series: 0.
+local FINAL = {complete = true, partial = true, expired = true, delivered = true, dead = true, provisional = true}
 
 local function row_key(sid) return cfg.prefix .. 'room:' .. sid end
 local function attempts_key(sid) return cfg.prefix .. 'attempts:' .. sid end
@@ -123,6 +124,17 @@ local function start_series(fields, sid, step, series, attempt, token)
     queue_attempt(fields, sid, step, attempt + 1)
   end
   return true
+end
+
+-- The steps a room is opened with: the summary, and each delivery that begins with a provisional message. Returns them as
+-- JSON.
+local function start_early(fields, sid)
+  local names = {'summary'}
+  for _, name in ipairs(cfg.early) do
+    add(names, name)
+    start_series(fields, sid, name, 0, 0)
+  end
+  return cjson.encode(names)
 end
 
 -- Whether a lane lets this room through. A held lane lets one room through as its probe once its time is over.

@@ -5,7 +5,7 @@ local sid, key = wish.sid, row_key(wish.sid)
 local started, fields = {}, {}
 for _, step in ipairs(wish.steps) do
   local found = redis.call('HMGET', key, step .. '.state', step .. '.series', step .. '.attempt')
-  if found[1] and FINAL[found[1]] then
+  if found[1] and FINAL[found[1]] and found[1] ~= 'provisional' then
     start_series(fields, sid, step, (found[2] or 0) + 1, tonumber(found[3] or 0))
     redis.call('HDEL', key, step .. '.reason', step .. '.finished')
     count('resends', step)

@@ -30,8 +30,14 @@ CAUSES: dict[Cause, str] = {
 }
 """What steps wait for, in the few words that stand at a bar."""
 
-OUTCOMES = {"delivered": "good", "waiting": "warn", "lost": "warn", "dead": "bad"}
-OUTCOME_WORDS = {"delivered": "delivered", "waiting": "to be repeated", "lost": "lost a worker", "dead": "given up"}
+OUTCOMES = {"delivered": "good", "provisional": "good", "waiting": "warn", "lost": "warn", "dead": "bad"}
+OUTCOME_WORDS = {
+    "delivered": "delivered",
+    "provisional": "room ended",
+    "waiting": "to be repeated",
+    "lost": "lost a worker",
+    "dead": "given up",
+}
 
 
 @dataclass(frozen=True)

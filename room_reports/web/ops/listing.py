@@ -27,7 +27,7 @@ SEARCH = 1.5
 LONGEST_TEXT = 128
 
 DELIVERIES = {
-    "": ("waiting", "queued", "running", "delivered", "dead"),
+    "": ("waiting", "queued", "running", "provisional", "delivered", "dead"),
     "unfinished": ("waiting", "queued", "running"),
     "delivered": ("delivered",),
     "dead": ("dead",),

@@ -11,8 +11,8 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from room_reports import slack_report
 from room_reports.costs import shown
-from room_reports.destinations import slack
 from room_reports.durations import spoken
 from room_reports.ledger import FINAL, PARTICIPANTS, SUMMARY, Hold, Room, Step
 from room_reports.participants import Participant
@@ -84,7 +84,7 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
         is_reported=is_reported,
         facts=[*facts_of(report), *routing_of(room)],
         verdicts=report.data.verdicts if is_reported else (),
-        message=as_html(slack.message(report)) if is_told_slack(desk, summary_step) else None,
+        message=as_html(slack_report.message(report)) if is_told_slack(desk, summary_step) else None,
         participants=report.data.participants,
         left_out=sum(one.count for one in report.data.left_out if one.path == "participants"),
         console=report.data.links.console,
@@ -94,7 +94,7 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
 
 def is_told_slack(desk: Desk, summary_step: Step) -> bool:
     """Whether a message about the room was sent to Slack, or will be."""
-    return "slack" in desk.destinations and summary_step.state != "expired"
+    return not {"slack", "slack_app"}.isdisjoint(desk.destinations) and summary_step.state != "expired"
 
 
 def story_of(room: Room) -> Iterator[Event]:
@@ -150,6 +150,7 @@ _OF_FETCHING: dict[str, dict[str, tuple[str, Tone]]] = {
 }
 _OF_DELIVERY: dict[str, tuple[str, Tone]] = {
     "delivered": ("Delivered to {}", "good"),
+    "provisional": ("{}: the room has ended, the report follows", "neutral"),
     "dead": ("Given up on {}", "bad"),
     "waiting": ("Not delivered to {}", "neutral"),
     "lost": ("Worker lost while it delivered to {}", "bad"),
@@ -161,7 +162,7 @@ def facts_of(report: RoomReport) -> Iterator[tuple[str, str]]:
     derived = report.data.derived
     summary = read_summary(report.data.summary or {}).summary
     if derived.ended_at is not None:
-        yield "Time", slack.span(derived.started_at, derived.ended_at)
+        yield "Time", slack_report.span(derived.started_at, derived.ended_at)
     if derived.duration_seconds is not None:
         yield "Duration", spoken(derived.duration_seconds)
     if derived.people is not None:

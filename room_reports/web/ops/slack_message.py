@@ -1,4 +1,4 @@
-"""A Slack message as HTML, as it looks in the channel: the blocks of `room_reports.destinations.slack`, all escaped.
+"""A Slack message as HTML, as it looks in the channel: the blocks of `room_reports.slack_report`, all escaped.
 
 Of Slack's mrkdwn only what our builder writes is live: `*bold*`, `` `code` `` and `<url|label>`; anything else stays
 text. https://docs.slack.dev/messaging/formatting-message-text

@@ -13,7 +13,7 @@ from room_reports.words import clean, distance
 
 LONGEST_NAME = 80
 
-LANES = {TWILIO: "Twilio", "slack": "Slack", "webhook": "the webhook"}
+LANES = {TWILIO: "Twilio", "slack": "Slack", "slack_app": "the Slack app", "webhook": "the webhook"}
 STATES = {
     "open": "a step is unfinished: the summary, or a delivery",
     "delivered": "the complete report is at every destination",
@@ -114,6 +114,10 @@ def what_to_do(hold: Hold) -> str:
         return f"Put {lane(hold.lane)} back into the settings and restart: what waits for it goes out."
     if hold.lane == "slack" and hold.until is None:
         return "Make a new incoming webhook in Slack, set SLACK_WEBHOOK_URL, restart, and then resume."
+    if hold.lane == "slack_app" and hold.reason in ("unauthorized", "gone"):
+        return (
+            "Invite the app to SLACK_CHANNEL, or give its token the scopes of the README. It is tried again by itself."
+        )
     if hold.until is None:
         return "Repair it there, and then resume: until then nothing goes out, and nothing is lost."
     return "Repair it if it is yours. It is tried again by itself, or at once when you resume."
