@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -221,6 +222,18 @@ def test_first_part_that_comes_after_the_report_is_the_report(driver: Driver, sa
     jobs.run(SID, "slack_app", 1)
     assert is_final(only_message(sandbox))
     assert driver.room().state == DELIVERED
+
+
+def test_rules_do_not_leave_a_message_alone_that_says_that_more_follows(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    rules = tmp_path / "destinations.toml"
+    rules.write_text('default = ["webhook"]\n')
+    driver = Driver(environment | {"DESTINATIONS_FILE": str(rules)})
+    await_provisional(driver, sandbox)
+    room = complete(driver, sandbox)
+    assert [step.name for step in room.steps] == ["summary", "slack_app", "webhook"]
+    assert is_final(only_message(sandbox))
 
 
 def test_what_is_noted_is_where_the_message_stands(driver: Driver, sandbox: Sandbox) -> None:

@@ -264,6 +264,12 @@ def test_every_message_is_within_slacks_limits_and_does_nothing(
         reason="not_ready" if partial else None,
     )
     payload = message(report)
+    details = slack_report.details_message(report)
+    first = checked(slack_report.provisional_message(report))
+    for other in (first, *([checked(details)] if details else [])):
+        assert refusal(other) is None
+        assert mentions(other) == []
+        assert all(link.startswith("https://console.example.com/") for link in links(other))
     assert refusal(payload) is None
     assert mentions(payload) == []
     assert all(link.startswith("https://console.example.com/") for link in links(payload))

@@ -21,6 +21,7 @@ from tests.chaos.sums import compare
 SID = "RM" + "a" * 32
 STRANGER = "RM" + "b" * 32
 T = 1_800_000_000.0
+FINAL_TEXT = "daily: 42 min, 6 people"
 
 
 def callback(sid: str = SID, *, kind: Any = "honest", status: int | None = 204) -> SentCallback:
@@ -86,6 +87,10 @@ def test_kept_promises_pass() -> None:
     assert (verdict.promised, verdict.lost, verdict.forged) == (1, 0, 1)
 
 
+def test_one_message_of_the_slack_app_in_its_final_form_passes() -> None:
+    assert judge(record(messages={SID: (FINAL_TEXT,)})).problems == ()
+
+
 def test_a_callback_without_2xx_promised_nothing() -> None:
     unanswered = record(
         sent=(callback(status=503),),
@@ -126,6 +131,13 @@ BROKEN = {
     ),
     "forged accepted": ({"sent": (callback(), callback(STRANGER, kind="forged", status=204))}, "was answered 204"),
     "forged fetched": ({"asked": (arrival(sid=STRANGER),)}, "nobody spoke of this room"),
+    "app wrote twice": ({"messages": {SID: (FINAL_TEXT, FINAL_TEXT)}}, "2 messages in the app's channel"),
+    "app never wrote": ({"messages": {}}, "0 messages in the app's channel"),
+    "app never edited": ({"messages": {SID: ("daily: ended, details follow",)}}, "was never edited"),
+    "app wrote of a stranger": (
+        {"messages": {SID: (FINAL_TEXT,), STRANGER: (FINAL_TEXT,)}},
+        "a message, and nobody spoke of this room",
+    ),
     "secret": ({"leaks": ("web-1.log",)}, "secret in web-1.log"),
     "left": ({"left": ("1 steps due in lane slack",)}, "left behind"),
     "internal error": (

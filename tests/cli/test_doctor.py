@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -240,6 +241,35 @@ class TestOtherSides:
     def test_destination_whose_name_does_not_exist(self, run: Run) -> None:
         result = run("doctor", "--json", REPORT_WEBHOOK_URL="http://no-such-host.invalid/receiver")
         assert "check the host name" in said(result, "report webhook")
+
+    def test_slack_app_that_works(self, run: Run, sandbox: Sandbox) -> None:
+        result = run("doctor", "--json", **sandbox.slack_app_environment)
+        assert (levels(result)["slack app"], said(result, "slack app")) == (
+            "ok",
+            "room_reports of Sandbox reads C05A4DB0C → ",
+        )
+        assert sandbox.slack_api.messages() == []
+
+    @pytest.mark.parametrize(
+        ("options", "changes", "word", "remedy"),
+        [
+            ({}, {"SLACK_BOT_TOKEN": "xoxb-another"}, "invalid_auth", "SLACK_BOT_TOKEN"),
+            ({}, {"SLACK_CHANNEL": "C0000000000"}, "channel_not_found", "SLACK_CHANNEL"),
+            ({"slack_member": False}, {}, "not_in_channel", "/invite"),
+            ({"slack_scopes": ("chat:write",)}, {}, "missing_scope", "reinstall"),
+        ],
+    )
+    def test_slack_app_that_does_not(
+        self, run: Run, sandbox: Sandbox, options: dict[str, Any], changes: dict[str, str], word: str, remedy: str
+    ) -> None:
+        sandbox.configure(**options)
+        result = run("doctor", "--json", **{**sandbox.slack_app_environment, **changes})
+        assert levels(result)["slack app"] == "fail"
+        assert word in said(result, "slack app") and remedy in said(result, "slack app")
+
+    def test_slack_app_whose_slack_is_away_for_the_moment(self, run: Run, sandbox: Sandbox) -> None:
+        sandbox.slack_api.always(answers.status(503))
+        assert levels(run("doctor", "--json", **sandbox.slack_app_environment))["slack app"] == "warn"
 
     def test_public_url_that_leads_elsewhere(self, run: Run, sandbox: Sandbox) -> None:
         result = run("doctor", "--json", PUBLIC_BASE_URL="http://127.0.0.1:1")

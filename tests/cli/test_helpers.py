@@ -85,6 +85,13 @@ class TestPreview:
         assert "blocks" in json.loads(run("preview", str(file), "--as", "slack").output)
         assert run("preview", "-", "--as", "text", input=file.read_text()).output.count("\n") > 3
 
+    def test_both_forms_of_the_slack_apps_message(self, run: Run, ledger: Ledger) -> None:
+        sid = delivered_room(ledger, name="weekly <plan>")
+        forms = json.loads(run("preview", sid, "--as", "slack_app").output)
+        assert "details follow" in forms["provisional"]["text"]
+        assert forms["report"] == json.loads(run("preview", sid, "--as", "slack").output)
+        assert "weekly <plan>: ended" in run("preview", sid).output
+
     def test_verdicts_go_by_the_thresholds(self, run: Run, ledger: Ledger, tmp_path: Path) -> None:
         summary = room_summary(room_sid(1, 1), account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
         file = tmp_path / "summary.json"

@@ -19,7 +19,7 @@ from tests.web.wire import exchange
 RULES = (ROOT / "deploy/prometheus/room-reports.rules.yml").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 DASHBOARD = json.loads((ROOT / "deploy/grafana/room-reports.json").read_text())
-LANES = {"twilio", "slack", "webhook"}
+LANES = {"twilio", "slack", "slack_app", "webhook"}
 VALUES = {"lane": LANES, "result": set(CALLBACK_RESULTS), "reason": REASONS, "state": set(ROOM_STATES)}
 """The closed sets of the labels that an expression picks by value."""
 
