@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from bench.figures import Figures, Mark
 from bench.measures import delay, growth, memory, pages, receive, rooms, waiting
 from bench.stacks import BARE_FLASK, BARE_LOOP, FORTY_LINES, OURS
-from bench.workbench import LATENCY
 
 STOCK = "two stock workers"
 
@@ -20,8 +19,9 @@ def marks_of(figures: Figures) -> list[Mark]:
 
 def of_rooms(figures: Figures) -> list[Mark]:
     """End to end: rooms a second and what they cost."""
-    few, many = (rooms.what_of(LATENCY, threads) for threads in rooms.THREADS)
-    stock = f"{LATENCY * 1000:.0f} ms, {STOCK}"
+    few, many = (rooms.what_of(rooms.USUAL, threads) for threads in rooms.THREADS)
+    alike = rooms.what_of(rooms.EXACT, rooms.THREADS[0])
+    stock = f"{rooms.USUAL}, {STOCK}"
 
     def rate(who: str, other: str, *, what: str, other_what: str) -> list[float]:
         return figures.ratios(
@@ -34,6 +34,12 @@ def of_rooms(figures: Figures) -> list[Mark]:
     return [
         Mark(
             "rooms a second, 16 threads: bare loop", "at least", 0.95, rate(OURS, BARE_LOOP, what=few, other_what=few)
+        ),
+        Mark(
+            "rooms a second, 16 threads, every fetch exactly as long: bare loop",
+            "at least",
+            0.95,
+            rate(OURS, BARE_LOOP, what=alike, other_what=alike),
         ),
         Mark(
             "rooms a second, 16 threads: forty lines",

@@ -21,6 +21,10 @@ SEED = 20
 LATENCY = 0.2
 """Seconds that the fetch of a summary takes, where nothing else is said."""
 
+SPREAD = 0.2
+"""The share by which fetches differ, where many run at once. Were all the same, the threads that began together would
+wake together, room after room, and queue for the interpreter: no real service answers so."""
+
 
 class Incomplete(Exception):
     """Not everything that was sent arrived, or more than that: the figures would be worth nothing."""
@@ -56,10 +60,10 @@ class Workbench:
             raise Incomplete(f"{stack.name} answered {volley.statuses} to {len(rooms)} callbacks")
         return volley
 
-    def quiet(self, *, latency: float) -> None:
-        """Forgets what the sandbox has seen, and sets how long a fetch takes."""
+    def quiet(self, *, latency: float, spread: float = 0.0) -> None:
+        """Forgets what the sandbox has seen, and sets how long a fetch takes, give or take a share of it."""
         self.sandbox.reset()
-        self.sandbox.twilio.latency(latency)
+        self.sandbox.twilio.latency(latency, spread=spread)
 
     def wait_for(self, rooms: int, *, timeout: float = 60.0) -> None:
         """Waits until so many reports have arrived at both destinations. Raises `Incomplete` when they do not."""

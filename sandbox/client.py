@@ -73,9 +73,9 @@ class ServiceControl:
         """End `always`."""
         self._sandbox.call("POST", f"/{self._name}/always", {"answer": None})
 
-    def latency(self, seconds: float) -> None:
-        """Hold every answer back for so long."""
-        self._sandbox.call("POST", f"/{self._name}/latency", {"seconds": seconds})
+    def latency(self, seconds: float, *, spread: float = 0.0) -> None:
+        """Hold every answer back for so long, give or take the share `spread` (0..1) of it."""
+        self._sandbox.call("POST", f"/{self._name}/latency", {"seconds": seconds, "spread": spread})
 
     def faults(self, rate: float, *answers: Answer, seed: int = 0) -> None:
         """Answer that share (0..1) of unscripted requests with one of `answers` (default: passing faults) at random."""

@@ -130,6 +130,7 @@ def _always(service: Service, document: Document) -> Document:
 
 def _latency(service: Service, document: Document) -> Document:
     service.behaviour.latency = float(document["seconds"])
+    service.behaviour.spread = float(document.get("spread", 0))
     return {}
 
 

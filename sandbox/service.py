@@ -66,10 +66,12 @@ class Behaviour:
     def __init__(self) -> None:
         self.always: Answer | None = None
         self.latency = 0.0
+        self.spread = 0.0
         self._scripts: dict[str, Script] = {}
         self._rate = 0.0
         self._faults: Sequence[Answer] = ()
         self._draw = random.Random(0)
+        self._pace = random.Random(0)
 
     def script(self, key: str, answers: Iterable[Answer]) -> None:
         """Replace the script under `key`."""
@@ -78,6 +80,10 @@ class Behaviour:
     def faults(self, rate: float, answers: Sequence[Answer], seed: int) -> None:
         """Draw from `answers` for that share of the requests nothing else is scripted for."""
         self._rate, self._faults, self._draw = rate, answers, random.Random(seed)
+
+    def wait(self) -> float:
+        """Seconds to hold the next answer back: around `latency`, by up to the share `spread` of it."""
+        return self.latency * self._pace.uniform(1 - self.spread, 1 + self.spread)
 
     def choose(self, key: str, now: float) -> Answer:
         """The answer for the next request with this key."""
@@ -129,7 +135,7 @@ class Service(ABC):
             manner=answer.manner,
             pace=answer.pace,
             size=answer.size,
-            delay=answer.delay + self.behaviour.latency,
+            delay=answer.delay + self.behaviour.wait(),
         )
 
     def admits(self, request: Request) -> bool:

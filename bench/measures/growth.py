@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from bench import backlog
 from bench.measures.rooms import CONNECTIONS
 from bench.stacks import Stack, add_our_worker, ours
-from bench.workbench import LATENCY, Workbench, eventually
+from bench.workbench import LATENCY, SPREAD, Workbench, eventually
 
 WAITING, QUEUED, WORKERS = "rooms waiting", "queue depth", "worker processes"
 SECTIONS = (WAITING, QUEUED, WORKERS)
@@ -59,7 +59,7 @@ def accept_then_work_off(bench: Workbench, stack: Stack, count: int) -> tuple[fl
 
     Returns callbacks accepted a second, rooms a second, and CPU seconds per 1,000 rooms.
     """
-    bench.quiet(latency=LATENCY)
+    bench.quiet(latency=LATENCY, spread=SPREAD)
     stack.freeze_workers()
     before = stack.cpu()
     try:
@@ -84,7 +84,7 @@ def by_depth(bench: Workbench) -> None:
             for _ in bench.runs(3):
                 rooms = bench.rooms(bench.size(ROOMS * 3))
                 accepted.append(bench.volley(stack, rooms, connections=CONNECTIONS, keep_alive=True).rate)
-            bench.quiet(latency=LATENCY)
+            bench.quiet(latency=LATENCY, spread=SPREAD)
             add_our_worker(exits, stack, bench.directory)
             worked = [drain(bench, stack, bench.size(ROOMS)) for _ in bench.runs(3)]
             for rate, (rooms_a_second, cpu) in zip(accepted, worked, strict=True):

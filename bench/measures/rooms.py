@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.loop import result_of, start_loop
 from bench.stacks import BARE_LOOP, Stack, forty_lines, ours
-from bench.workbench import LATENCY, Workbench
+from bench.workbench import LATENCY, SPREAD, Workbench
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN
 
 SECTION = "rooms"
@@ -25,26 +25,43 @@ class Worked:
     cpu: float
 
 
+@dataclass(frozen=True)
+class Upstream:
+    """How long a fetch takes: `latency` seconds, give or take the share `spread` of it."""
+
+    latency: float
+    spread: float = 0.0
+
+    def __str__(self) -> str:
+        exactly = "exactly " if self.latency and not self.spread else ""
+        return f"{exactly}{self.latency * 1000:.0f} ms"
+
+
+USUAL = Upstream(LATENCY, SPREAD)
+EXACT = Upstream(LATENCY)
+
+
 def measure(bench: Workbench) -> None:
     """Each contender at once after the other, run by run."""
     with contextlib.ExitStack() as exits:
         stacks = {n: exits.enter_context(ours(bench.sandbox, bench.directory, threads=n)) for n in THREADS}
         forty = exits.enter_context(forty_lines(bench.sandbox, bench.directory))
         for stack in (*stacks.values(), forty):
-            work_off(bench, stack, 16, latency=0)  # so that modules are imported and scripts loaded everywhere
-        for latency in (LATENCY, 0.0):
+            work_off(bench, stack, 16, Upstream(0))  # so that modules are imported and scripts loaded everywhere
+        for upstream in (USUAL, EXACT, Upstream(0)):
             for _ in bench.runs(5):
                 for threads, stack in stacks.items():
-                    what = what_of(latency, threads)
-                    note(bench, what, stack.name, work_off(bench, stack, bench.size(ROOMS), latency=latency))
-                    note(bench, what, BARE_LOOP, loop(bench, bench.size(ROOMS), threads=threads, latency=latency))
-                what = f"{latency * 1000:.0f} ms, two stock workers"
-                note(bench, what, forty.name, work_off(bench, forty, FORTY_LINES_ROOMS, latency=latency))
+                    what = what_of(upstream, threads)
+                    note(bench, what, stack.name, work_off(bench, stack, bench.size(ROOMS), upstream))
+                    note(bench, what, BARE_LOOP, loop(bench, bench.size(ROOMS), upstream, threads=threads))
+                if upstream != EXACT:
+                    what = f"{upstream}, two stock workers"
+                    note(bench, what, forty.name, work_off(bench, forty, FORTY_LINES_ROOMS, upstream))
 
 
-def work_off(bench: Workbench, stack: Stack, count: int, *, latency: float) -> Worked:
+def work_off(bench: Workbench, stack: Stack, count: int, upstream: Upstream) -> Worked:
     """Ends so many rooms at once and waits for the last report."""
-    bench.quiet(latency=latency)
+    bench.quiet(latency=upstream.latency, spread=upstream.spread)
     before = stack.cpu()
     volley = bench.volley(stack, bench.rooms(count), connections=CONNECTIONS, keep_alive=True)
     bench.wait_for(count)
@@ -52,9 +69,9 @@ def work_off(bench: Workbench, stack: Stack, count: int, *, latency: float) -> W
     return Worked(rate=count / (max(arrivals.values()) - volley.began), cpu=(stack.cpu() - before) / count * 1000)
 
 
-def loop(bench: Workbench, count: int, *, threads: int, latency: float) -> Worked:
+def loop(bench: Workbench, count: int, upstream: Upstream, *, threads: int) -> Worked:
     """The same requests by the bare loop."""
-    bench.quiet(latency=latency)
+    bench.quiet(latency=upstream.latency, spread=upstream.spread)
     done = result_of(start_loop(urls_of(bench), bench.rooms(count), threads=threads))
     bench.wait_for(count)
     return Worked(rate=count / done.seconds, cpu=done.cpu / count * 1000)
@@ -71,9 +88,9 @@ def urls_of(bench: Workbench) -> dict[str, str]:
     }
 
 
-def what_of(latency: float, threads: int) -> str:
+def what_of(upstream: Upstream, threads: int) -> str:
     """How a run is called."""
-    return f"{latency * 1000:.0f} ms, one process of {threads} threads"
+    return f"{upstream}, one process of {threads} threads"
 
 
 def note(bench: Workbench, what: str, who: str, worked: Worked) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from sandbox import answers
 from sandbox.client import Sandbox
+from sandbox.service import Behaviour
 
 MESSAGE = b'{"text": "hello"}'
 
@@ -169,6 +170,13 @@ def test_latency_holds_every_answer_back(sandbox: Sandbox) -> None:
             connection.recv(1)
     sandbox.slack.latency(0)
     assert exchange(sandbox) == (200, "ok")
+
+
+def test_latency_may_differ_from_answer_to_answer() -> None:
+    behaviour = Behaviour()
+    behaviour.latency, behaviour.spread = 0.2, 0.1
+    waits = [behaviour.wait() for _ in range(200)]
+    assert 0.18 <= min(waits) < 0.19 < 0.21 < max(waits) <= 0.22
 
 
 def test_switch_before_scripts_before_faults(sandbox: Sandbox) -> None:
