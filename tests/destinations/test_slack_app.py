@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from config.settings import load
+from room_reports.costs import Rates
 from room_reports.destinations import Delivery, Notice
 from room_reports.destinations.slack_app import SlackApp
+from room_reports.digests import compose
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.reports import RoomReport
 from room_reports.slack_api import UNACCEPTABLE, USUAL_PAUSE
+from room_reports.slack_digest import digest_message
 from room_reports.slack_report import details_message, message, provisional_message, text_message
 from room_reports.transport import Transport
 from sandbox import answers
@@ -120,6 +123,17 @@ def test_message_that_somebody_deleted_is_posted_anew_once(slack: SlackApp, sand
     slack.send(make_report(), replace(REPORT, attempt=3, noted=noted, is_certain=False))
     (posted,) = sandbox.slack_api.messages()
     assert shown(posted) == shown(message(make_report()))
+
+
+def test_digest_and_news_of_a_hold_arrive(slack: SlackApp, sandbox: Sandbox) -> None:
+    digest = compose(
+        date(2026, 11, 22), days={}, ended=(), rates=Rates(), console_url="https://e.example/{room_sid}", made_at=NOW
+    )
+    slack.send_digest(digest, FIRST)
+    slack.notify(Notice("webhook", "gone", "answered 410", heals=False), FIRST)
+    told, held = sandbox.slack_api.messages()
+    assert shown(told) == shown(digest_message(digest))
+    assert "Nothing is delivered to webhook" in held["text"]
 
 
 def test_problems_stand_in_the_thread_once(slack: SlackApp, sandbox: Sandbox) -> None:

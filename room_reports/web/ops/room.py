@@ -14,7 +14,7 @@ from markupsafe import Markup
 from room_reports import slack_report
 from room_reports.costs import shown
 from room_reports.durations import spoken
-from room_reports.ledger import FINAL, PARTICIPANTS, SUMMARY, Hold, Room, Step
+from room_reports.ledger import FINAL, PARTICIPANTS, PROVISIONAL, SUMMARY, Hold, Room, Step
 from room_reports.participants import Participant
 from room_reports.reports import RoomReport
 from room_reports.story import Told, can_be_resent, deliveries_of, report_of, routes_of, told
@@ -62,6 +62,7 @@ class RoomPage:
     facts: list[tuple[str, str]]
     verdicts: tuple[Verdict, ...]
     message: Markup | None
+    is_begun: bool
     participants: tuple[Participant, ...] | None
     left_out: int
     console: str
@@ -75,6 +76,8 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
     fetched = [step.state in FINAL for step in room.steps if step.name in (SUMMARY, PARTICIPANTS)]
     is_reported = all(fetched) and summary_step.state != "expired"
+    is_begun = any(step.state == PROVISIONAL for step in room.steps)
+    form = slack_report.provisional_message if is_begun else slack_report.message
     deliveries = deliveries_of(room, configured=desk.destinations)
     return RoomPage(
         room=room,
@@ -84,7 +87,8 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
         is_reported=is_reported,
         facts=[*facts_of(report), *routing_of(room)],
         verdicts=report.data.verdicts if is_reported else (),
-        message=as_html(slack_report.message(report)) if is_told_slack(desk, summary_step) else None,
+        message=as_html(form(report)) if is_told_slack(desk, summary_step) else None,
+        is_begun=is_begun,
         participants=report.data.participants,
         left_out=sum(one.count for one in report.data.left_out if one.path == "participants"),
         console=report.data.links.console,

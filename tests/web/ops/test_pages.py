@@ -241,6 +241,23 @@ class TestRoom:
         assert "Incomplete data: Twilio had not completed the summary in time; what it had so far is shown." in page
         assert f"rejected: {detail.replace(chr(0x202E), '')}" in page
 
+    def test_a_message_of_the_slack_app_that_waits_for_its_report(
+        self, valkey: RedisServer, store: redis.Redis, door: Door
+    ) -> None:
+        app = {"SLACK_BOT_TOKEN": "xoxb-not-to-be-shown-anywhere", "SLACK_CHANNEL": "C0123456789"}
+        visitor = Visitor(door(SLACK_WEBHOOK_URL=SLACK_URL, SLACK_RATE="0", OPS_PASSWORD=PASSWORD, **app))
+        visitor.sign_in()
+        writer = LedgerWriter(load(environment(valkey, **app)), store)
+        sid = writer.open(1, "daily", ago=HOUR)
+        writer.attempt(sid, "slack_app", Outcome("provisional"))
+        page = visitor.get(f"/rooms/{sid}")
+        assert "The Slack app: the room has ended, the report follows, attempt 1" in text_of(page)
+        assert "details follow" in text_of(page) and "takes its place" in text_of(page)
+        assert "Not sent yet" not in page.text
+        assert visitor.send(page, f"/rooms/{sid}/resend", destination="slack_app", confirmed="yes").status_code == 200
+        room = writer.ledger.room(sid)
+        assert room is not None and [step.series for step in room.steps] == [1, 0], "there is no report to send again"
+
     def test_a_message_that_is_to_come_is_called_so_and_one_that_never_comes_is_not_shown(
         self, operator: Visitor, writer: LedgerWriter
     ) -> None:
