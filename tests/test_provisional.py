@@ -242,3 +242,19 @@ def test_what_is_noted_is_where_the_message_stands(driver: Driver, sandbox: Sand
     assert isinstance(row, bytes)
     message = only_message(sandbox)
     assert json.loads(row) == {"channel": message["channel"], "ts": message["ts"], "attempt": "1"}
+
+
+def test_summary_that_began_before_the_message_was_noted_has_it_edited(
+    environment: dict[str, str], sandbox: Sandbox
+) -> None:
+    driver = Driver(environment | {"SLACK_WEBHOOK_URL": "", "REPORT_WEBHOOK_URL": ""})
+    driver.open()
+    claim = driver.ledger.begin(SID, "summary", 1)
+    assert claim is not None
+    driver.run_queued()
+    assert not is_final(only_message(sandbox))
+    following, _ = jobs.run_claimed(driver.service, claim, None)
+    assert following is None, "what this attempt knows of the room is older than the message"
+    assert driver.finish().state == DELIVERED
+    assert (only_message(sandbox)["edits"], is_final(only_message(sandbox))) == (1, True)
+    assert "conversations.history" not in {one.path.rpartition("/")[2] for one in sandbox.slack_api.history()}
