@@ -1,4 +1,4 @@
-"""The file of destinations and rules that `DESTINATIONS_FILE` names: TOML in, one frozen and checked `Plan` out.
+"""What `DESTINATIONS_FILE` names: destinations, rules and further accounts. TOML in, one frozen and checked `Plan` out.
 
 `docs/destinations.md` describes it. Secrets are never in it: `env:NAME` and `file:PATH` say where they are. No message
 repeats a value, for what was typed into the wrong place may be a secret; names are shown if they look like names.
@@ -6,6 +6,7 @@ repeats a value, for what was typed into the wrong place may be a secret; names 
 
 from __future__ import annotations
 
+import base64
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -25,12 +26,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from config.fields import Rate, SigningSecrets, confidential_url, slack_url, wrong
+from config.fields import Rate, SigningSecrets, Tokens, confidential_url, slack_url, token, wrong
 
 MOST_DESTINATIONS = 50
+MOST_ACCOUNTS = 50
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
-"""Of a destination: its step and lane have this name, and so do labels of metrics."""
+"""Of a destination or account: its step or lane has this name, and so have labels of metrics."""
 
 TAKEN = re.compile(r"slack|slack_app|webhook|summary|participants|all|twilio.*")
 """Names that mean something already: destinations of variables, other steps and lanes."""
@@ -164,11 +166,39 @@ class Endpoint(_Part):
     fields: tuple[Annotated[Word, AfterValidator(_part)], ...] = ()
 
 
+class Account(_Part):
+    """A Twilio account. `auth_token`: checks the signatures of its callbacks; the first also signs in to the REST API
+    where there is no API key."""
+
+    sid: Sid
+    auth_token: Annotated[Tokens, BeforeValidator(_revealed)]
+    api_key: str | None = Field(default=None, pattern="^SK[0-9a-fA-F]{32}$")
+    api_secret: Annotated[Reference, AfterValidator(token)] | None = None
+
+    @property
+    def tokens(self) -> list[str]:
+        """The auth tokens."""
+        return [one.get_secret_value() for one in self.auth_token]
+
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """User and password of Twilio's REST API."""
+        if self.api_key is not None and self.api_secret is not None:
+            return self.api_key, self.api_secret.get_secret_value()
+        return self.sid, self.tokens[0]
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret of it, also as the REST API is given them."""
+        basic = base64.b64encode(":".join(self.credentials).encode()).decode()
+        return [basic, self.credentials[1], *self.tokens]
+
+
 class Conditions(_Part):
     """What a room must be for a rule to match: all that is given, and of each list any one. What is not known of a room
     matches nothing."""
 
-    account: Annotated[tuple[Sid, ...], BeforeValidator(_list), Field(min_length=1)] | None = None
+    account: Words | None = None
     room_name: Words | None = None
     room_type: Words | None = None
     region: Words | None = None
@@ -188,12 +218,15 @@ class Rule(_Part):
 class Plan(_Part):
     """Destinations by name, rules in order, and where the rooms go that no rule matches (None: everywhere).
 
+    `accounts`: further Twilio accounts by name.
+
     `operators`: which destinations hear of holds and get digests, None for every one.
     """
 
     destinations: dict[str, Annotated[SlackChannel | Endpoint, Field(discriminator="kind")]] = Field(
         default={}, max_length=MOST_DESTINATIONS
     )
+    accounts: dict[str, Account] = Field(default={}, max_length=MOST_ACCOUNTS)
     rules: tuple[Rule, ...] = Field(default=(), max_length=1000)
     default: Names | None = None
     operators: Names | None = None
@@ -215,7 +248,7 @@ class Plan(_Part):
     @property
     def secrets(self) -> list[str]:
         """Every secret that the references lead to."""
-        found = list(self.urls.values())
+        found = [*self.urls.values(), *(secret for account in self.accounts.values() for secret in account.secrets)]
         for one in self.destinations.values():
             if isinstance(one, Endpoint):
                 found += [secret.get_secret_value() for secret in one.secret]
@@ -227,9 +260,11 @@ NO_PLAN = Plan()
 
 
 def read(
-    path: str, environ: Mapping[str, str], *, allow_private: bool, others: Collection[str]
+    path: str, environ: Mapping[str, str], *, allow_private: bool, others: Collection[str], first_account: str
 ) -> tuple[Plan, list[str]]:
-    """The plan in this file, and all that is wrong with it; `others`: destinations that variables describe.
+    """The plan in this file, and all that is wrong with it.
+
+    `others`: destinations that variables describe; `first_account`: the SID of the account that they do.
 
     `environ` is where `env:` leads.
     """
@@ -245,7 +280,7 @@ def read(
         plan = Plan.model_validate(document, context={"environ": environ, "allow_private": allow_private})
     except ValidationError as error:
         problems = [_problem(detail) for detail in error.errors(include_url=False, include_context=False)]
-    return plan, [*problems, *_problems_with_names(document, others)]
+    return plan, [*problems, *_problems_with_names(document, others), *_problems_with_accounts(document, first_account)]
 
 
 def _problem(detail: ErrorDetails) -> str:
@@ -273,8 +308,7 @@ def _name(text: str) -> str:
 
 def _problems_with_names(document: Mapping[str, Any], others: Collection[str]) -> Iterator[str]:
     """Names that cannot be, and names of nothing. Looks at the file as it was typed, whatever else is wrong with it."""
-    described = document.get("destinations")
-    own = set(described) if isinstance(described, dict) else set()
+    own = set(_table(document, "destinations"))
     for name in sorted(own):
         if not NAME.fullmatch(name):
             yield "destinations.…: a name is a small letter and then up to 29 small letters, digits and underscores"
@@ -284,12 +318,40 @@ def _problems_with_names(document: Mapping[str, Any], others: Collection[str]) -
         yield "destinations: none, neither here nor in SLACK_WEBHOOK_URL or REPORT_WEBHOOK_URL"
     rules = document.get("rules")
     named = [("default", document.get("default")), ("operators", document.get("operators"))]
+    accounts = _table(document, "accounts")
     for number, rule in enumerate(rules if isinstance(rules, list) else [], start=1):
         named.append((f"rules.{number}.to", rule.get("to") if isinstance(rule, dict) else None))
+        for account in _texts(_table(_table({"rule": rule}, "rule"), "when").get("account")):
+            if account not in accounts and not re.fullmatch("AC[0-9a-fA-F]{32}", account):
+                yield f"rules.{number}.when.account: neither an account SID nor the name of one of accounts"
     for place, names in named:
-        listed = [names] if isinstance(names, str) else names if isinstance(names, list) else []
+        listed = _texts(names)
         for name in listed:
-            if isinstance(name, str) and name not in own and name not in others:
+            if name not in own and name not in others:
                 yield f"{place}: there is no destination {_name(name)}"
-        if len(listed) != len(set(map(str, listed))):
+        if len(listed) != len(set(listed)):
             yield f"{place}: names a destination twice"
+
+
+def _problems_with_accounts(document: Mapping[str, Any], first_account: str) -> Iterator[str]:
+    seen = {first_account.lower()}
+    for name, account in sorted(_table(document, "accounts").items()):
+        if not NAME.fullmatch(name):
+            yield "accounts.…: a name is a small letter and then up to 29 small letters, digits and underscores"
+        if not isinstance(account, dict):
+            continue
+        if ("api_key" in account) != ("api_secret" in account):
+            yield f"accounts.{_name(name)}: set both api_key and api_secret, or neither"
+        sid = str(account.get("sid")).lower()
+        if sid in seen:
+            yield f"accounts.{_name(name)}.sid: this account is there already"
+        seen.add(sid)
+
+
+def _table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]

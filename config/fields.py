@@ -42,7 +42,8 @@ def upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-def _token(value: SecretStr) -> SecretStr:
+def token(value: SecretStr) -> SecretStr:
+    """A secret of visible ASCII characters."""
     if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
         raise wrong("holds an empty entry, white space or a character outside ASCII")
     return value
@@ -88,7 +89,7 @@ Waits = Annotated[
 ]
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
-Token = Annotated[SecretStr, AfterValidator(_token)]
+Token = Annotated[SecretStr, AfterValidator(token)]
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=1)]
 SigningSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)]
 

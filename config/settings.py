@@ -33,7 +33,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config import sentinel
-from config.destinations import NO_PLAN, Plan, read
+from config.destinations import NO_PLAN, Account, Plan, read
 from config.fields import (
     DAY,
     HOUR,
@@ -92,7 +92,8 @@ class Settings(BaseModel):
 
     twilio_account_sid: str = Field(
         pattern="^AC[0-9a-fA-F]{32}$",
-        description="The account whose rooms are reported. Callbacks of other accounts are refused.",
+        description="The account whose rooms are reported. Callbacks of other accounts are refused, but for those in "
+        "`DESTINATIONS_FILE`.",
     )
     twilio_auth_token: Tokens = Field(
         description="Checks the signature of status callbacks. While rotating: the old and the new one, separated by a "
@@ -124,7 +125,7 @@ class Settings(BaseModel):
 
     destinations_file: str | None = Field(
         default=None,
-        description="TOML file with more destinations, each with a name, and rules about which room goes where: see "
+        description="TOML file with more destinations, rules about which room goes where, and further accounts: see "
         "[destinations](destinations.md). Unset, every report goes to every destination.",
     )
     slack_webhook_url: SecretStr | None = Field(
@@ -612,10 +613,19 @@ class Settings(BaseModel):
 
     @property
     def rest_credentials(self) -> tuple[str, str]:
-        """User and password of Twilio's REST API."""
-        if self.twilio_api_key is not None and self.twilio_api_secret is not None:
-            return self.twilio_api_key, self.twilio_api_secret.get_secret_value()
-        return self.twilio_account_sid, self.twilio_auth_token[0].get_secret_value()
+        """User and password of Twilio's REST API, for the account of the variables."""
+        return self.accounts[""].credentials
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """Every account whose rooms are reported, by its name; that of the variables is the first and has none."""
+        first = Account.model_construct(
+            sid=self.twilio_account_sid,
+            auth_token=self.twilio_auth_token,
+            api_key=self.twilio_api_key,
+            api_secret=self.twilio_api_secret,
+        )
+        return {"": first, **self.plan.accounts}
 
     @property
     def proxies(self) -> dict[str, str]:
@@ -705,7 +715,13 @@ def load(environ: Mapping[str, str]) -> Settings:
     if path := values.get("destinations_file"):
         others = [name for name, variable in _DESTINATIONS.items() if variable in values]
         allow_private = values.get("allow_private_destinations", "").lower() in _YES
-        plan, wrong_with_it = read(path, environ, allow_private=allow_private, others=others)
+        plan, wrong_with_it = read(
+            path,
+            environ,
+            allow_private=allow_private,
+            others=others,
+            first_account=values.get("twilio_account_sid", ""),
+        )
         problems += [f"DESTINATIONS_FILE: {problem}" for problem in wrong_with_it]
     try:
         settings = Settings.model_validate(values)
@@ -721,7 +737,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-_DESTINATIONS = {"slack": "slack_webhook_url", "webhook": "report_webhook_url"}
+_DESTINATIONS = {"slack": "slack_webhook_url", "slack_app": "slack_bot_token", "webhook": "report_webhook_url"}
 """The destinations that variables describe, by name, each with the variable that has it."""
 
 _YES = frozenset({"1", "on", "t", "true", "y", "yes"})

@@ -37,7 +37,6 @@ from room_reports.ledger import (
     LaneNews,
     Ledger,
     Outcome,
-    lane_of,
     moment,
 )
 from room_reports.participants import Identities, fields_of, known_in
@@ -74,10 +73,10 @@ class Patience:
 
 @dataclass(frozen=True)
 class Service:
-    """What the jobs work with; made once per process."""
+    """What the jobs work with; made once per process. `insights`: Twilio for each account, by its lane."""
 
     ledger: Ledger
-    insights: InsightsClient
+    insights: Mapping[str, InsightsClient]
     destinations: Mapping[str, Destination]
     summary_patience: Patience
     participants_patience: Patience
@@ -237,7 +236,7 @@ def ask_for_summary(service: Service, claim: Claim) -> Outcome:
         state = state_of(json.loads(claim.row["summary"]).get("processing_state") or "complete")
         return with_settled(service, state, fields={}, lane="neutral")
     try:
-        fetched = service.insights.fetch(claim.room_sid, account_sid=claim.row["account"])
+        fetched = insights_for(service, claim).fetch(claim.room_sid, account_sid=claim.row["account"])
     except Failure as failure:
         return after_failure(service, claim, failure)
     faults.reach(Point.SUMMARY_FETCHED)
@@ -252,6 +251,14 @@ def ask_for_summary(service: Service, claim: Claim) -> Outcome:
         return Outcome("partial", "not_ready", detail, fields=asked, opens=after_summary(service))
     pause = service.summary_patience.pause(tries=claim.tries, waited=claim.waited)
     return Outcome("waiting", "not_ready", detail, pause=pause, fields=asked)
+
+
+def insights_for(service: Service, claim: Claim) -> InsightsClient:
+    """Twilio for the account of this room. Raises `Configuration` when it is in the settings no more."""
+    found = service.insights.get(claim.lane)
+    if found is None:
+        raise Configuration("not_configured", "the account of this room is not in the settings", heals=True)
+    return found
 
 
 def with_settled(service: Service, state: State, *, fields: Mapping[str, str | int | float], lane: LaneNews) -> Outcome:
@@ -274,7 +281,7 @@ def ask_for_participants(service: Service, claim: Claim) -> Outcome:
     if is_told_of_all(claim.row):
         return Outcome("complete", lane="neutral", opens=deliveries)
     try:
-        known = service.insights.participants(
+        known = insights_for(service, claim).participants(
             claim.room_sid, account_sid=claim.row["account"], identities=service.identities
         )
     except Failure as failure:
@@ -447,9 +454,9 @@ def tell(service: Service, claim: Claim, outcome: Outcome, finished: Finished, *
     else:
         log.info("report delivered", **facts)
     if finished.hold == "released":
-        log.info("hold released", lane=lane_of(claim.step))
+        log.info("hold released", lane=claim.lane)
     elif finished.hold == "held":
-        log.warning("held: nothing is sent there for now", lane=lane_of(claim.step), **facts)
+        log.warning("held: nothing is sent there for now", lane=claim.lane, **facts)
         tell_elsewhere(service, claim, outcome)
 
 
@@ -460,7 +467,7 @@ def tell_elsewhere(service: Service, claim: Claim, outcome: Outcome) -> None:
     """
     if outcome.hold_for is not None:
         return  # asked to slow down: nobody has to act
-    lane = lane_of(claim.step)
+    lane = claim.lane
     notice = Notice(lane=lane, reason=outcome.reason or "", detail=outcome.detail, heals=outcome.lane != "operator")
     for name, destination in service.destinations.items():
         if name == lane or not service.plan.is_for_operators(name):

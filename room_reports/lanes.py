@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import redis
 
+from config.destinations import Account
 from config.settings import Settings
 from room_reports.dispatch import queue_entry
 from room_reports.ledger import TWILIO, Lane, Ledger
@@ -21,7 +22,7 @@ RATES: Mapping[str, Callable[[Settings], float | None]] = {
 """For every destination of variables the messages a second that it takes, None when the settings do not ask for it."""
 
 EARLY = frozenset({"slack_app"})
-"""The kinds that say that a room has ended before there is a report."""
+"""The kinds that say that a room has ended before there is a report; not where rules decide by that report."""
 
 
 def rates(settings: Settings) -> dict[str, float]:
@@ -31,11 +32,16 @@ def rates(settings: Settings) -> dict[str, float]:
     return by_variables | {name: one.rate for name, one in settings.plan.destinations.items()}
 
 
+def accounts_of(settings: Settings) -> dict[str, Account]:
+    """Every account by its lane: one that refuses us holds up no other."""
+    return {f"{TWILIO}-{name}" if name else TWILIO: account for name, account in settings.accounts.items()}
+
+
 def lanes_of(settings: Settings) -> list[Lane]:
-    """Twilio's lane and one for each destination, in the order in which the dispatcher serves them."""
-    lanes = [Lane(TWILIO, settings.summary_waits)]
+    """Twilio's lane for each account and one for each destination, in the order in which the dispatcher serves them."""
+    lanes = [Lane(name, settings.summary_waits) for name in accounts_of(settings)]
     for name, rate in rates(settings).items():
-        lanes.append(Lane(name, settings.delivery_waits, rate, early=name in EARLY))
+        lanes.append(Lane(name, settings.delivery_waits, rate, early=name in EARLY and not settings.plan.routes))
     return lanes
 
 
@@ -49,4 +55,5 @@ def make_ledger(settings: Settings, connection: redis.Redis) -> Ledger:
         lanes=lanes_of(settings),
         queue=queue_entry(settings.redis_prefix),
         replicas=settings.redis_replicas,
+        account_lanes={account.sid: lane for lane, account in accounts_of(settings).items() if lane != TWILIO},
     )

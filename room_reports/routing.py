@@ -63,7 +63,7 @@ def route(plan: Plan, traits: Traits, destinations: Sequence[str]) -> Route:
 
     `destinations`: all there are, in the order in which they are to be served.
     """
-    looks = list(_looks(plan.rules, traits))
+    looks = list(_looks(plan, traits))
     if all(look.mismatch for look in looks):
         to = tuple(destinations) if plan.default is None else plan.default
         looks.append(Look(DEFAULT, to, mismatch="", stops=True))
@@ -114,18 +114,19 @@ def _obstacles(plan: Plan, found: Route, name: str) -> Iterator[str]:
         yield "no rule names it"
 
 
-def _looks(rules: Sequence[Rule], traits: Traits) -> Iterator[Look]:
-    for number, rule in enumerate(rules, start=1):
-        mismatch = next(_mismatches(rule.when, traits), "")
+def _looks(plan: Plan, traits: Traits) -> Iterator[Look]:
+    names = {name for name, account in plan.accounts.items() if account.sid.lower() == traits.account.lower()}
+    for number, rule in enumerate(plan.rules, start=1):
+        mismatch = next(_mismatches(rule.when, traits, {traits.account.lower(), *names}), "")
         yield Look(label_of(number, rule), rule.to, mismatch, stops=not mismatch and not rule.goes_on)
         if not mismatch and not rule.goes_on:
             return
 
 
-def _mismatches(when: Conditions, traits: Traits) -> Iterator[str]:
-    """Every condition that does not hold, in words."""
-    if when.account is not None and traits.account.lower() not in {sid.lower() for sid in when.account}:
-        yield f"account is {traits.account}"
+def _mismatches(when: Conditions, traits: Traits, account: set[str]) -> Iterator[str]:
+    """Every condition that does not hold, in words. `account`: what the room's is called, in small letters."""
+    if when.account is not None and account.isdisjoint(name.lower() for name in when.account):
+        yield _is_not("account", traits.account, when.account)
     name = traits.room_name
     if when.room_name is not None and not (name and any(fnmatchcase(name, pattern) for pattern in when.room_name)):
         yield _is_not("room_name", name, when.room_name)

@@ -9,7 +9,7 @@ from room_reports import destinations, jobs
 from room_reports.costs import Rates
 from room_reports.daily import Daily
 from room_reports.insights import InsightsClient
-from room_reports.lanes import make_ledger
+from room_reports.lanes import accounts_of, make_ledger
 from room_reports.participants import Identities
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.transport import Transport
@@ -28,15 +28,21 @@ def make_transport(settings: Settings) -> Transport:
     )
 
 
+def make_insights(settings: Settings, transport: Transport) -> dict[str, InsightsClient]:
+    """Twilio for each account, by its lane."""
+    return {
+        lane: InsightsClient(transport, base_url=settings.twilio_insights_url, credentials=account.credentials)
+        for lane, account in accounts_of(settings).items()
+    }
+
+
 def make_service(
     settings: Settings, connection: redis.Redis, transport: Transport, traces: Traces = NO_TRACES
 ) -> jobs.Service:
     """What the jobs work with."""
     return jobs.Service(
         ledger=make_ledger(settings, connection),
-        insights=InsightsClient(
-            transport, base_url=settings.twilio_insights_url, credentials=settings.rest_credentials
-        ),
+        insights=make_insights(settings, transport),
         destinations=destinations.build(settings, transport),
         summary_patience=jobs.Patience(settings.summary_waits, settings.summary_deadline),
         participants_patience=jobs.Patience(settings.delivery_waits, settings.participants_deadline),

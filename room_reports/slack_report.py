@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from room_reports.costs import shown
 from room_reports.durations import spoken
+from room_reports.ledger import is_twilio
 from room_reports.reports import Derived, ReportData, RoomReport
 from room_reports.slack_text import one_line, plain
 from room_reports.summaries import RoomSummary, read_summary
@@ -115,7 +116,7 @@ def details_message(report: RoomReport) -> dict[str, Any] | None:
 def notice_message(notice: Notice) -> dict[str, Any]:
     """News of a hold, for an operator."""
     lane = notice.lane
-    what = "Twilio is not asked for summaries" if lane == "twilio" else f"Nothing is delivered to {lane}"
+    what = f"{lane.capitalize()} is not asked for summaries" if is_twilio(lane) else f"Nothing is delivered to {lane}"
     then = "It goes on by itself once that works again." if notice.heals else f"To go on: flask rooms resume {lane}"
     lines = (f"🛑 {what} for now: {notice.detail or notice.reason}.", f"Nothing is lost. {then}")
     text = "\n".join(plain(line, LONGEST_VERDICT * 2) for line in lines)

@@ -27,7 +27,11 @@ class Waiting:
 def waits_of(room: Room, holds: Iterable[Hold], *, now: datetime) -> list[Waiting]:
     """What each unfinished step of a room waits for, in the order of its steps. `now` is aware."""
     held = {hold.lane: hold for hold in holds}
-    return [waiting_of(step, held.get(lane_of(step.name)), now=now) for step in room.steps if step.state not in FINAL]
+    return [
+        waiting_of(step, held.get(lane_of(step.name, room.account_lane)), now=now)
+        for step in room.steps
+        if step.state not in FINAL
+    ]
 
 
 def waiting_of(step: Step, hold: Hold | None, *, now: datetime) -> Waiting:

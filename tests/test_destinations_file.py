@@ -80,6 +80,12 @@ class TestWhole:
         assert not settings.plan.routes
         assert list(rates(settings)) == ["slack"]
 
+    def test_slack_app_waits_for_the_rules(self, path: Path) -> None:
+        app = VARIABLES | {"SLACK_BOT_TOKEN": "xoxb-1-2", "SLACK_CHANNEL": "C0123456789"}
+        for text, early in ((OPERATIONS, True), (f'default = "slack_app"\n{OPERATIONS}', False)):
+            [lane] = [lane for lane in lanes_of(load_with(path, text, app)) if lane.name == "slack_app"]
+            assert lane.early is early
+
     def test_secrets_may_be_in_files(self, path: Path, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text(f"{WEBHOOK_SECRET},{WEBHOOK_SECRET}\n", encoding="utf-8")
@@ -166,7 +172,10 @@ class TestProblems:
             (OPERATIONS + '[[rules]]\nto = ["operations", "operations"]\n', "rules.1.to: names a destination twice"),
             (OPERATIONS + '[[rules]]\nto = []\nwhen = {room = "x"}\n', "rules.1.when.room: there is no such key"),
             (OPERATIONS + "[[rules]]\nto = []\nwhen = {room_name = []}\n", "rules.1.when.room_name: value should have"),
-            (OPERATIONS + '[[rules]]\nto = []\nwhen = {account = "AC1"}\n', "rules.1.when.account.1: string should"),
+            (
+                OPERATIONS + '[[rules]]\nto = []\nwhen = {account = "AC1"}\n',
+                "rules.1.when.account: neither an account",
+            ),
         ],
     )
     def test_file(self, path: Path, text: str, problem: str) -> None:

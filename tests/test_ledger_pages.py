@@ -99,13 +99,13 @@ def test_unfinished_steps_are_told_apart(ledger: Ledger) -> None:
     finish(ledger, begin(ledger, "summary", number=1), Outcome("waiting", "not_ready", pause=600))
     finish(ledger, begin(ledger, "summary", number=2), Outcome("waiting", "not_ready"))
     begin(ledger, "summary", number=3)
-    found, left = ledger.pages.unfinished({"summary": 4, "slack": 0})
+    found, left = ledger.pages.unfinished({"twilio": 4, "slack": 0})
     assert left == 0
     assert sorted(found, key=lambda one: (one.state, one.is_due)) == [
-        Unfinished("summary", "queued", None, False, 1),
-        Unfinished("summary", "running", None, False, 1),
-        Unfinished("summary", "waiting", "not_ready", False, 1),
-        Unfinished("summary", "waiting", "not_ready", True, 1),
+        Unfinished("twilio", "queued", None, False, 1),
+        Unfinished("twilio", "running", None, False, 1),
+        Unfinished("twilio", "waiting", "not_ready", False, 1),
+        Unfinished("twilio", "waiting", "not_ready", True, 1),
     ]
 
 

@@ -229,11 +229,23 @@ def test_rules_do_not_leave_a_message_alone_that_says_that_more_follows(
 ) -> None:
     rules = tmp_path / "destinations.toml"
     rules.write_text('default = ["webhook"]\n')
-    driver = Driver(environment | {"DESTINATIONS_FILE": str(rules)})
-    await_provisional(driver, sandbox)
-    room = complete(driver, sandbox)
+    await_provisional(Driver(environment), sandbox)
+    # The file came while the room waited for its summary.
+    room = complete(Driver(environment | {"DESTINATIONS_FILE": str(rules)}), sandbox)
     assert [step.name for step in room.steps] == ["summary", "slack_app", "webhook"]
     assert is_final(only_message(sandbox))
+
+
+def test_where_rules_decide_nothing_is_said_before_they_have(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    rules = tmp_path / "destinations.toml"
+    rules.write_text('default = ["webhook"]\n')
+    driver = Driver(environment | {"DESTINATIONS_FILE": str(rules)})
+    driver.open()
+    room = driver.finish()
+    assert [step.name for step in room.steps] == ["summary", "webhook"]
+    assert not sandbox.slack_api.messages(SID)
 
 
 def test_what_is_noted_is_where_the_message_stands(driver: Driver, sandbox: Sandbox) -> None:

@@ -45,7 +45,7 @@ COLUMNS = ("name", "kind", "where", "a second", "described in", "besides")
 
 def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
     """Each destination; of its URL the host alone, for the rest is a secret."""
-    by_variables = {"slack": "SLACK_WEBHOOK_URL", "webhook": "REPORT_WEBHOOK_URL"}
+    by_variables = {"slack": "SLACK_WEBHOOK_URL", "slack_app": "SLACK_API_URL", "webhook": "REPORT_WEBHOOK_URL"}
     urls = settings.outgoing_urls
     for name, rate in rates(settings).items():
         described = settings.plan.destinations.get(name)
@@ -56,7 +56,7 @@ def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
         elif described is not None:
             besides = " ".join([described.format, *described.fields])
         else:
-            besides = "times in UTC" if name == "slack" else settings.report_webhook_format
+            besides = settings.report_webhook_format if name == "webhook" else "times in UTC"
         kind = name if described is None else described.kind
         source = place if described is None else "DESTINATIONS_FILE"
         yield name, kind, redact_url(urls[place]), f"{rate:g}" if rate else "any", source, besides

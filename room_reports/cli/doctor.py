@@ -7,7 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -20,11 +20,10 @@ from room_reports.cli.desk import Desk, open_desk, operator, speak_plainly
 from room_reports.cli.terminal import print_json
 from room_reports.destinations import Delivery
 from room_reports.errors import Failure
-from room_reports.insights import InsightsClient
-from room_reports.lanes import lanes_of
+from room_reports.lanes import accounts_of, lanes_of
 from room_reports.ledger import LedgerUnavailable
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
-from room_reports.service import make_transport
+from room_reports.service import make_insights, make_transport
 from room_reports.slack_api import SlackApi
 from room_reports.transport import Transport
 from room_reports.words import clean
@@ -78,7 +77,7 @@ def examine(*, send_test: bool, startup: bool) -> Iterator[Check]:
     with open_desk(settings) as desk:
         if startup:
             yield from checks.startup_checks(desk.ledger)
-            yield credentials(settings, make_transport(settings), may_be_away=True)
+            yield from credentials(settings, make_transport(settings), may_be_away=True)
             return
         of_redis = checks.redis_checks(desk.ledger)
         yield from of_redis
@@ -96,7 +95,7 @@ def private_destinations(settings: Settings) -> Iterator[Check]:
 def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
     """Twilio, the destinations and the way in."""
     transport = make_transport(settings)
-    yield credentials(settings, transport)
+    yield from credentials(settings, transport)
     for variable, url in settings.outgoing_urls.items():
         if variable == "SLACK_API_URL":
             yield slack_app(settings, transport)
@@ -109,10 +108,12 @@ def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
     )
 
 
-def credentials(settings: Settings, transport: Transport, *, may_be_away: bool = False) -> Check:
-    """Whether Twilio takes the credentials."""
-    insights = InsightsClient(transport, base_url=settings.twilio_insights_url, credentials=settings.rest_credentials)
-    return checks.twilio_check(insights, account_sid=settings.twilio_account_sid, may_be_away=may_be_away)
+def credentials(settings: Settings, transport: Transport, *, may_be_away: bool = False) -> Iterator[Check]:
+    """Whether Twilio takes the credentials of each account."""
+    insights = make_insights(settings, transport)
+    for lane, account in accounts_of(settings).items():
+        check = checks.twilio_check(insights[lane], account_sid=account.sid, may_be_away=may_be_away)
+        yield replace(check, name=lane)
 
 
 def slack_app(settings: Settings, transport: Transport) -> Check:

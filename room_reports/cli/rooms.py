@@ -171,9 +171,7 @@ Examples:
   flask rooms resend RM0123456789abcdef0123456789abcdef --destination slack --yes""",
 )
 @click.argument("sid", type=RoomSid())
-@click.option(
-    "--destination", "names", multiple=True, metavar="NAME", help="Only there (slack, slack_app, webhook); repeatable."
-)
+@click.option("--destination", "names", multiple=True, metavar="NAME", help="Only there; repeatable.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it was delivered already.")
 def resend(sid: str, names: tuple[str, ...], yes: bool) -> None:
     """Deliver a room's report again.
@@ -213,7 +211,8 @@ def resend(sid: str, names: tuple[str, ...], yes: bool) -> None:
 def resume(name: str) -> None:
     """Lift the hold on a destination, or on Twilio: what waits for it goes out from now on.
 
-    NAME is twilio, slack, slack_app or webhook. Repair what `flask rooms holds` says first, or it will be held again.
+    NAME is what `flask rooms holds` calls it: twilio, or a destination. Repair what it says first, or it will be held
+    again.
     """
     with open_desk() as desk:
         held = [hold.lane for hold in desk.ledger.holds()]
@@ -303,18 +302,24 @@ def reconcile(since: timedelta, as_json: bool) -> None:
     """
     with open_desk() as desk:
         now = datetime.now(UTC)
-        insights = WatchedInsights(
-            make_transport(desk.settings),
-            base_url=desk.settings.twilio_insights_url,
-            credentials=desk.settings.rest_credentials,
-        )
-        found = reconcile_rooms(desk.ledger, insights, since=now - since, now=now)
+        transport = make_transport(desk.settings)
+        each = [
+            reconcile_rooms(
+                desk.ledger,
+                WatchedInsights(transport, base_url=desk.settings.twilio_insights_url, credentials=account.credentials),
+                since=now - since,
+                now=now,
+            )
+            for account in desk.settings.accounts.values()
+        ]
+    listed, opened = sum(one.listed for one in each), sum(one.opened for one in each)
+    expired = sum(one.expired for one in each)
     if as_json:
-        print_json({"listed": found.listed, "missed": found.opened, "expired": found.expired})
+        print_json({"listed": listed, "missed": opened, "expired": expired})
         return
-    click.echo(f"Twilio lists {found.listed} completed rooms; {found.opened} were missed and are opened now.")
-    if found.expired:
-        click.echo(f"{found.expired} more ended over 7 days ago: noted as expired, nothing can be fetched.")
+    click.echo(f"Twilio lists {listed} completed rooms; {opened} were missed and are opened now.")
+    if expired:
+        click.echo(f"{expired} more ended over 7 days ago: noted as expired, nothing can be fetched.")
 
 
 class WatchedInsights(InsightsClient):

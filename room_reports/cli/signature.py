@@ -40,8 +40,9 @@ def signature(
     """
     settings = load_or_exit()
     tokens = {
-        f"entry {number} of TWILIO_AUTH_TOKEN": token.get_secret_value()
-        for number, token in enumerate(settings.twilio_auth_token, start=1)
+        f"entry {number} of {f'accounts.{name}.auth_token' if name else 'TWILIO_AUTH_TOKEN'}": token
+        for name, account in settings.accounts.items()
+        for number, token in enumerate(account.tokens, start=1)
     }
     if ask_token:
         tokens["the token that you entered"] = click.prompt("Auth token", hide_input=True)

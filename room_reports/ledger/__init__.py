@@ -16,6 +16,7 @@ from room_reports.ledger.rows import (
     Lane,
     Room,
     Step,
+    is_twilio,
     lane_of,
     moment,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "Sending",
     "Server",
     "Step",
+    "is_twilio",
     "lane_of",
     "moment",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from room_reports.ledger.rows import Day
+from room_reports.ledger.rows import TWILIO, Day, lane_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Claim:
     now: datetime
     row: Mapping[str, str]
     asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def lane(self) -> str:
+        """The lane that it is made in."""
+        return lane_of(self.step, self.row.get("lane", TWILIO))
 
     @property
     def tries(self) -> int:

@@ -23,7 +23,7 @@ Each change is one Lua script, so it happens whole or not at all, whatever dies;
     {p}digest:DAY      hash    what became of the digest of a day, by destination
     {p}session:ID      string  somebody who is signed in to the page
     {p}sign-ins…       string  leaky buckets of tries to sign in: one for all, one for each client
-    {p}reconciled      string  when the last reconciliation began
+    {p}reconciled      string  when the last reconciliation began; `{p}reconciled:LANE` for a further account
     {p}schema          string  the version of the ledger, where it is not 1
 """
 
@@ -42,7 +42,19 @@ import redis
 from room_reports.ledger.attempts import Claim, Finished, Outcome, QueueEntry
 from room_reports.ledger.digests import Digests
 from room_reports.ledger.pages import Pages
-from room_reports.ledger.rows import ROOM_STATES, SUMMARY, Day, Durations, Hold, Lane, Room, lane_of, moment, room_from
+from room_reports.ledger.rows import (
+    ROOM_STATES,
+    SUMMARY,
+    TWILIO,
+    Day,
+    Durations,
+    Hold,
+    Lane,
+    Room,
+    lane_of,
+    moment,
+    room_from,
+)
 from room_reports.ledger.scripts import Scripts
 from room_reports.ledger.server import Server, server_from
 from room_reports.ledger.sign_ins import SignIns
@@ -78,7 +90,9 @@ class Ledger:
         lanes: Sequence[Lane],
         queue: QueueEntry,
         replicas: int = 0,
+        account_lanes: Mapping[str, str] | None = None,
     ) -> None:
+        self._account_lanes = account_lanes or {}
         self._redis = connection
         self._prefix = prefix
         self._replicas = replicas
@@ -117,6 +131,7 @@ class Ledger:
         room = {
             "sid": room_sid,
             "account": account_sid,
+            "lane": self._account_lanes.get(account_sid, ""),
             "name": room_name,
             "ended": repr(ended.timestamp()) if ended else "",
             "callback": callback,
@@ -153,6 +168,7 @@ class Ledger:
         event = {
             "sid": room_sid,
             "account": account_sid,
+            "lane": self._account_lanes.get(account_sid, ""),
             "name": room_name,
             "ended": repr(ended.timestamp()) if ended else "",
             "summary": summary,
@@ -233,7 +249,7 @@ class Ledger:
             "counts": outcome.counts,
             "lane": outcome.lane,
             "hold_for": outcome.hold_for,
-            "waits": self._waits_of(claim.step) if outcome.lane in HOLDING else None,
+            "waits": self._waits_of(claim) if outcome.lane in HOLDING else None,
             "fields": [part for pair in outcome.fields.items() for part in pair],
             "day": day_of(claim, outcome.day) if outcome.day else None,
             "lasted": lasted_of(claim, outcome.lasted),
@@ -298,16 +314,24 @@ class Ledger:
             seconds, micros = self._redis.time()
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
-    def note_reconciled(self, at: datetime) -> None:
-        """Remembers until when every room is known to have been seen."""
+    def note_reconciled(self, at: datetime, *, lane: str = TWILIO) -> None:
+        """Remembers until when every room of an account is known to have been seen."""
         with guarded():
-            self._redis.set(f"{self._prefix}reconciled", repr(at.timestamp()))
+            self._redis.set(self._reconciled_key(lane), repr(at.timestamp()))
 
-    def reconciled_at(self) -> datetime | None:
-        """When the last reconciliation that succeeded began, aware UTC; None when there was none."""
+    def reconciled_at(self, *, lane: str | None = None) -> datetime | None:
+        """When the last reconciliation of an account that succeeded began, aware UTC; None when there was none.
+
+        Without a `lane`: since when that holds for every account.
+        """
+        lanes = [TWILIO, *self._account_lanes.values()] if lane is None else [lane]
         with guarded():
-            found = self._redis.get(f"{self._prefix}reconciled")
-        return moment(text(found)) if found else None
+            found = self._redis.mget([self._reconciled_key(lane) for lane in lanes])
+        times = [float(at) for at in found if at]
+        return datetime.fromtimestamp(min(times), UTC) if len(times) == len(lanes) else None
+
+    def _reconciled_key(self, lane: str) -> str:
+        return f"{self._prefix}reconciled" if lane == TWILIO else self._key("reconciled", lane)
 
     def prune(self, *, limit: int = 1000) -> int:
         """Takes rooms whose rows have expired out of the indexes, and days beyond `DAYS_KEPT` out of `days`.
@@ -525,9 +549,9 @@ class Ledger:
             records = [[record.decode() for record in listed] for listed in found[1::2]]
             names = [json.loads(row.get("steps", "[]")) for row in rows]
             with self._redis.pipeline(transaction=False) as pipeline:
-                for sid, steps in zip(sids, names, strict=True):
+                for sid, row, steps in zip(sids, rows, names, strict=True):
                     for step in steps:
-                        pipeline.zscore(self._key("due", lane_of(step)), sid)
+                        pipeline.zscore(self._key("due", lane_of(step, row.get("lane", TWILIO))), sid)
                 scores = iter(pipeline.execute())
         rooms = []
         for sid, row, listed, steps in zip(sids, rows, records, names, strict=True):
@@ -543,9 +567,9 @@ class Ledger:
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"
 
-    def _waits_of(self, step: str) -> tuple[float, ...]:
-        """Pauses between probes of a step's lane, also of a destination that is configured no more."""
-        return self._waits.get(lane_of(step), (60.0,))
+    def _waits_of(self, claim: Claim) -> tuple[float, ...]:
+        """Pauses between probes of an attempt's lane, also of a destination that is configured no more."""
+        return self._waits.get(claim.lane, (60.0,))
 
     def _run(self, script: str, *args: str | int, replicas: int = 0) -> Any:
         with guarded():

@@ -18,7 +18,7 @@ from typing import Any
 
 import redis
 
-from room_reports.ledger.rows import lane_of
+from room_reports.ledger.rows import SUMMARY, is_twilio
 from room_reports.ledger.unavailable import guarded
 
 CHUNK = 500
@@ -71,9 +71,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """So many unfinished steps of one kind. `is_due`: their time has come."""
+    """So many unfinished steps of one lane and kind. `is_due`: their time has come."""
 
-    step: str
+    lane: str
     state: str
     reason: str | None
     is_due: bool
@@ -123,27 +123,27 @@ class Pages:
                 pipeline.zcount(f"{self._prefix}rooms:all", repr(since), f"({since + 3600!r}")
             return list(zip(begins, pipeline.execute(), strict=True))
 
-    def unfinished(self, steps: Mapping[str, int]) -> tuple[list[Unfinished], int]:
+    def unfinished(self, lanes: Mapping[str, int]) -> tuple[list[Unfinished], int]:
         """Unfinished steps by what they are at, and how many more were not looked at.
 
-        `steps`: how many there are of each. One round trip for each `CHUNK` of them, `MOST_LOOKED_AT` of each at most.
+        `lanes`: how many there are in each. One round trip for each `CHUNK` of them, `MOST_LOOKED_AT` of each at most.
         """
         counts: Counter[tuple[str, str, str, bool]] = Counter()
         left = 0
-        for step, total in steps.items():
+        for lane, total in lanes.items():
             looked_at = 0
             while looked_at < min(total, MOST_LOOKED_AT):
-                looked, *pairs = self._look_at_due(step, looked_at)
+                looked, *pairs = self._look_at_due(lane, looked_at)
                 if not looked:
                     break
                 looked_at += looked
                 for kind, count in zip(pairs[::2], pairs[1::2], strict=True):
                     state, reason, when = _text(kind).split("|")
-                    counts[step, state, reason, when == "due"] += count
+                    counts[lane, state, reason, when == "due"] += count
             left += max(total - looked_at, 0)
         found = [
-            Unfinished(step, state, reason or None, is_due, count)
-            for (step, state, reason, is_due), count in counts.most_common()
+            Unfinished(lane, state, reason or None, is_due, count)
+            for (lane, state, reason, is_due), count in counts.most_common()
         ]
         return found, left
 
@@ -166,8 +166,9 @@ class Pages:
         with guarded():
             return self._search(args=[json.dumps(wish)])
 
-    def _look_at_due(self, step: str, start: int) -> Any:
-        wish = {"prefix": self._prefix, "lane": lane_of(step), "step": step, "start": start, "chunk": CHUNK}
+    def _look_at_due(self, lane: str, start: int) -> Any:
+        step = SUMMARY if is_twilio(lane) else lane
+        wish = {"prefix": self._prefix, "lane": lane, "step": step, "start": start, "chunk": CHUNK}
         with guarded():
             return self._waiting(args=[json.dumps(wish)])
 

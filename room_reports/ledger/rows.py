@@ -16,7 +16,8 @@ PARTICIPANTS = "participants"
 step is one destination's delivery and has its name."""
 
 TWILIO = "twilio"
-"""The lane of the steps that ask Twilio: what is held when Twilio is held. A room has one of them at a time."""
+"""The lane of the steps that ask Twilio: what is held when Twilio is held. A room has one of them at a time. Each
+further account has a lane of its own, `twilio-` and its name, which the rows of its rooms say."""
 
 PROVISIONAL = "provisional"
 """The state of a delivery whose first part is over: a message that says that the report follows. It is finished until
@@ -29,9 +30,14 @@ ROOM_STATES = ("open", "delivered", "partial", "expired", "dead")
 """The states of a room: `open` while a step is unfinished, else the worst end of its steps."""
 
 
-def lane_of(step: str) -> str:
-    """The lane a step waits in: what can be held or slowed as one."""
-    return TWILIO if step in (SUMMARY, PARTICIPANTS) else step
+def lane_of(step: str, account_lane: str = TWILIO) -> str:
+    """The lane a step waits in: what can be held or slowed as one. `account_lane`: that of the room's account."""
+    return account_lane if step in (SUMMARY, PARTICIPANTS) else step
+
+
+def is_twilio(lane: str) -> bool:
+    """Whether a lane is Twilio's, for whichever account."""
+    return lane == TWILIO or lane.startswith(f"{TWILIO}-")
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class Room:
     summary_source: str | None = None
     issues: list[dict[str, Any]] | None = None
     routes: Mapping[str, str] | None = None
+    account_lane: str = TWILIO
     usual: float | None = None
     participants: Mapping[str, str] = field(default_factory=dict)
 
@@ -166,6 +173,7 @@ def room_from(sid: str, row: Mapping[str, str], dues: Mapping[str, float | None]
         summary_source=row.get("summary.source"),
         issues=json.loads(row["issues"]) if row.get("issues") else None,
         routes=json.loads(row["routes"]) if row.get("routes") else None,
+        account_lane=row.get("lane", TWILIO),
         usual=float(row["usual"]) if row.get("usual") else None,
         participants={name: value for name, value in row.items() if name.startswith("participant")},
         verdicts=tuple(json.loads(row.get("verdicts", "[]"))),

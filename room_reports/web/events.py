@@ -49,14 +49,14 @@ class EventReceiver:
     def take(self, environ: Environ, request_id: str) -> Reply:
         """The answer to one request."""
         try:
-            found = self.verified(environ)
-            results = Counter(self.take_one(element, request_id) for element in found)
+            found, account_sid = self.verified(environ)
+            results = Counter(self.take_one(element, account_sid, request_id) for element in found)
             return reply_to(results)
         except Refusal as refusal:
             return self.rooms.refuse(refusal, environ, request_id, said="event not taken", counted=COUNTED)
 
-    def verified(self, environ: Environ) -> list[Any]:
-        """The events that Twilio signed, unread. Raises `Refusal`."""
+    def verified(self, environ: Environ) -> tuple[list[Any], str]:
+        """The events that Twilio signed, unread, and the account with whose token. Raises `Refusal`."""
         check_request(environ)
         try:
             host = self.rooms.host_of(environ)
@@ -65,16 +65,16 @@ class EventReceiver:
         url = self.rooms.signed_url(environ, host)
         signature = environ.get("HTTP_X_TWILIO_SIGNATURE")
         settings = environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS")
-        self.rooms.check_signature(SignedParts(url, {}, signature, settings), environ)
+        account_sid, _ = self.rooms.check_signature(SignedParts(url, {}, signature, settings), environ)
         body = read_body(environ)
         if (cause := body_cause(url, body)) is not None:
             raise Refusal(403, "signature", explain=partial(explain, cause))
         try:
-            return elements(body)
+            return elements(body), account_sid
         except MalformedEvent as error:
             raise Refusal(400, "malformed", detail=error.reason) from error
 
-    def take_one(self, element: Any, request_id: str) -> str:
+    def take_one(self, element: Any, account_sid: str, request_id: str) -> str:
         """What came of one event. Raises `Refusal` when Redis does not take it in time."""
         try:
             event = read(element, self.identities)
@@ -83,8 +83,8 @@ class EventReceiver:
         if event is None:
             self.rooms.tally.count(f"{COUNTED}ignored")
             return "ignored"
-        if not isinstance(event, SinkTest) and event.account_sid != self.rooms.account_sid:
-            return self.pass_over("account", "the event's account is not TWILIO_ACCOUNT_SID", request_id)
+        if not isinstance(event, SinkTest) and event.account_sid != account_sid:
+            return self.pass_over("account", "the event's account is not the one whose token signed it", request_id)
         self.rooms.check_rest()
         try:
             if isinstance(event, SinkTest):

@@ -105,12 +105,12 @@ class Refusal(Exception):
 
 @dataclass
 class Receiver:
-    """Takes status callbacks. `hosts`: the host names it answers to, empty for any."""
+    """Takes status callbacks. `tokens`: those of each account, by its SID; `hosts`: the host names it answers to, empty
+    for any."""
 
     ledger: Ledger
     tally: Tally
-    account_sid: str
-    tokens: Sequence[str] = field(repr=False)
+    tokens: Mapping[str, Sequence[str]] = field(repr=False)
     public_base_url: str | None
     trusted_proxies: int
     hosts: frozenset[str]
@@ -122,8 +122,8 @@ class Receiver:
         """The answer to one request."""
         try:
             check_method(environ)
-            params = self.verified(environ)
-            callback = self.wanted(params)
+            params, account_sid = self.verified(environ)
+            callback = self.wanted(params, account_sid)
             if callback is None:
                 self.tally.count("ignored")
                 log.debug("status callback ignored", request_id=request_id)
@@ -135,8 +135,8 @@ class Receiver:
         log.info(TAKEN[result], room_sid=callback.room_sid, request_id=request_id)
         return small_json(200, {"result": "too old"}) if result == "expired" else TAKEN_REPLY
 
-    def verified(self, environ: Environ) -> dict[str, list[str]]:
-        """The parameters that Twilio signed. Raises `Refusal`."""
+    def verified(self, environ: Environ) -> tuple[dict[str, list[str]], str]:
+        """The parameters that Twilio signed, and the account with whose token. Raises `Refusal`."""
         host = self.host_of(environ)
         is_form = environ["REQUEST_METHOD"] == "POST"
         params = decode(read_form(environ) if is_form else environ["QUERY_STRING"])
@@ -146,8 +146,9 @@ class Receiver:
             signature=environ.get("HTTP_X_TWILIO_SIGNATURE"),
             settings=environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS"),
         )
-        self.tally.count(f"token {self.check_signature(signed, environ)}")
-        return params
+        account_sid, token = self.check_signature(signed, environ, params.get("AccountSid", ("",))[0])
+        self.tally.count(f"token {token}")
+        return params, account_sid
 
     def host_of(self, environ: Environ) -> str:
         """The host that the request is for. Raises `Refusal` when that is not ours."""
@@ -157,18 +158,23 @@ class Receiver:
             raise Refusal(400, "host", explain=lambda: {"hint": hint})
         return host
 
-    def check_signature(self, signed: SignedParts, environ: Environ) -> int:
-        """The index of the token that it was made with. Raises `Refusal`."""
-        verdict = verify(self.tokens, signed)
-        if verdict.token is None:
-            raise Refusal(403, "signature", explain=partial(self.explain, signed, environ))
-        return verdict.token
+    def check_signature(self, signed: SignedParts, environ: Environ, account_sid: str = "") -> tuple[str, int]:
+        """The account whose token it was made with, and the token's index. Raises `Refusal`.
 
-    def wanted(self, params: Mapping[str, Sequence[str]]) -> StatusCallback | None:
-        """The callback of a room that ended; None for every other event. Raises `Refusal`."""
+        `account_sid`: the one that it says it is from; where that is none of ours, every account's tokens are tried.
+        """
+        accounts = (account_sid,) if account_sid in self.tokens else self.tokens
+        for sid in accounts:
+            verdict = verify(self.tokens[sid], signed)
+            if verdict.token is not None:
+                return sid, verdict.token
+        raise Refusal(403, "signature", explain=partial(self.explain, signed, environ))
+
+    def wanted(self, params: Mapping[str, Sequence[str]], account_sid: str) -> StatusCallback | None:
+        """The callback of a room of this account that ended; None for every other event. Raises `Refusal`."""
         try:
-            if value_of(params, "AccountSid") != self.account_sid:
-                hint = "signed with our token, but AccountSid is not TWILIO_ACCOUNT_SID"
+            if value_of(params, "AccountSid") != account_sid:
+                hint = "signed with our token, but AccountSid is not that account's"
                 raise Refusal(403, "account", explain=lambda: {"hint": hint})
             if value_of(params, "StatusCallbackEvent") != ROOM_ENDED:
                 return None
@@ -245,7 +251,8 @@ class Receiver:
     def explain(self, signed: SignedParts, environ: Environ) -> dict[str, str]:
         """Why a signature does not hold and what to do: for the log alone, and too dear for each request of a flood."""
         hosts = [environ.get(f"HTTP_{name}", "") for name in ("HOST", "X_FORWARDED_HOST")]
-        cause = diagnose(self.tokens, signed, other_hosts=[host for host in hosts if host])
+        tokens = [token for some in self.tokens.values() for token in some]
+        cause = diagnose(tokens, signed, other_hosts=[host for host in hosts if host])
         # Of the URL only the scheme: an operator's may hold a secret, a stranger's may hold anything.
         return {"cause": cause, "hint": HINTS[cause], "scheme_seen": signed.url.partition("://")[0]}
 
@@ -255,8 +262,7 @@ def receiver_of(settings: Settings, ledger: Ledger, tally: Tally, traces: Traces
     return Receiver(
         ledger=ledger,
         tally=tally,
-        account_sid=settings.twilio_account_sid,
-        tokens=[token.get_secret_value() for token in settings.twilio_auth_token],
+        tokens={account.sid: account.tokens for account in settings.accounts.values()},
         public_base_url=settings.public_base_url,
         trusted_proxies=settings.trusted_proxies,
         hosts=hosts_of(settings.public_base_url),

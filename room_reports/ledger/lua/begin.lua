@@ -2,8 +2,11 @@
 -- Returns {'go', time, row}, or {'stale'} when the attempt is not the step's current one, or {'wait'} when its lane is
 -- held or has sent all its rate allows.
 local sid, step, attempt, token = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local key, lane = row_key(sid), lane_of(step)
-local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt', step .. '.token', step .. '.source')
+local key = row_key(sid)
+local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt', step .. '.token', step .. '.source',
+  'lane')
+account_lane = found[5] or account_lane
+local lane = lane_of(step)
 if found[2] ~= attempt then return {'stale'} end
 local again = found[1] == 'running' and found[3] == token
 if not again then

@@ -7,7 +7,9 @@ local function wake_at(at)
   if not wake or at < wake then wake = at end
 end
 
-local function step_of(lane) return lane == 'twilio' and 'summary' or lane end
+local function is_twilio(lane) return lane == 'twilio' or string.sub(lane, 1, 7) == 'twilio-' end
+
+local function step_of(lane) return is_twilio(lane) and 'summary' or lane end
 
 -- When the head of a queue was queued; for a step of which that is not known nothing is lost. Each queue is first in,
 -- first out: what was queued before its head is no longer in it.
@@ -37,7 +39,7 @@ end
 -- for two things of a room, one after the other.
 local function unfinished_step(lane, sid)
   local step = step_of(lane)
-  if lane ~= 'twilio' then
+  if not is_twilio(lane) then
     return step, redis.call('HMGET', row_key(sid), step .. '.state', step .. '.attempt', step .. '.queued')
   end
   local found = redis.call('HMGET', row_key(sid), 'summary.state', 'summary.attempt', 'summary.queued',
@@ -47,6 +49,7 @@ local function unfinished_step(lane, sid)
 end
 
 local function dispatch_lane(lane)
+  if is_twilio(lane) then account_lane = lane end
   local queue = queues[kind_of(step_of(lane)).list]
   local room_left = queue.share
   local hold = redis.call('HMGET', hold_key(lane), 'until', 'kind', 'probe', 'probe_until')

@@ -3,10 +3,12 @@
 -- {'ok', what became of the lane's hold, the step that goes on in the same job: {step, attempt, time, series}}.
 local outcome = cjson.decode(ARGV[3])
 local sid, step = outcome.sid, outcome.step
-local key, lane = row_key(sid), lane_of(step)
+local key = row_key(sid)
 
 local found = redis.call('HMGET', key, step .. '.state', step .. '.attempt', step .. '.token', step .. '.tries',
-  step .. '.reason', step .. '.series', 'state', 'opened', 'ended', 'steps')
+  step .. '.reason', step .. '.series', 'state', 'opened', 'ended', 'steps', 'lane')
+account_lane = found[11] or account_lane
+local lane = lane_of(step)
 local state, attempt, token, tries, reason, series = unpack(found, 1, 6)
 local room_state, opened, ended, steps = unpack(found, 7, 10)
 

@@ -2,8 +2,9 @@
 -- event. ARGV[3]: the event as JSON. Returns 'opened', 'expired', 'advanced', 'known' or 'late'.
 local event = cjson.decode(ARGV[3])
 local sid, key = event.sid, row_key(event.sid)
-local found = redis.call('HMGET', key, 'state', 'summary.state', 'summary.attempt', 'summary.source', 'issues')
+local found = redis.call('HMGET', key, 'state', 'summary.state', 'summary.attempt', 'summary.source', 'issues', 'lane')
 local room_state, state, attempt, source, issues = unpack(found, 1, 5)
+account_lane = found[6] or (not room_state and event.lane ~= '' and event.lane) or account_lane
 local fields, opened = {}, precise(now)
 
 -- Nothing has to be asked for, so neither a hold nor a rate of Twilio's lane is waited for. An attempt that runs is
@@ -17,6 +18,7 @@ local function open_room()
   local new_state = event.expired and 'expired' or 'open'
   add(fields, 'schema', SCHEMA, 'state', new_state, 'opened', opened, 'account', event.account, 'name', event.name,
     'ended', event.ended, 'callback', '', 'source', 'events', 'request_id', event.request_id)
+  if event.lane ~= '' then add(fields, 'lane', event.lane) end
   if event.traceparent ~= '' then add(fields, 'traceparent', event.traceparent) end
   if event.summary ~= '' or event.expired then add(fields, 'steps', '["summary"]') end
   if event.expired then

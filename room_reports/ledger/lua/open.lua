@@ -10,10 +10,12 @@ if is_there and redis.call('EXISTS', row_key(sid)) == 1 then
   return 'known'
 end
 
+if room.lane ~= '' then account_lane = room.lane end
 local opened = precise(now)
 local state = room.expired and 'expired' or 'open'
 local fields = {'schema', SCHEMA, 'state', state, 'opened', opened, 'account', room.account, 'name', room.name,
   'ended', room.ended, 'callback', room.callback, 'source', room.source, 'request_id', room.request_id}
+if room.lane ~= '' then add(fields, 'lane', room.lane) end
 if room.traceparent ~= '' then add(fields, 'traceparent', room.traceparent) end
 if room.expired then
   add(fields, 'summary.state', 'expired', 'summary.attempt', 0, 'summary.finished', opened, 'finished', opened,
@@ -22,7 +24,6 @@ else
   start_series(fields, sid, 'summary', 1, 0)
   add(fields, 'steps', start_early(fields, sid))
 end
-if room.traceparent ~= '' then add(fields, 'traceparent', room.traceparent) end
 if is_there then
   for _, part in ipairs(redis.call('HGETALL', aside)) do add(fields, part) end
   redis.call('DEL', aside)

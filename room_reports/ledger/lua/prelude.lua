@@ -24,8 +24,11 @@ local function hold_key(lane) return cfg.prefix .. 'hold:' .. lane end
 local function run_key(lane) return cfg.prefix .. 'failures:' .. lane end
 local function index_key(state) return cfg.prefix .. 'rooms:' .. state end
 
+-- The lane in which the room at hand waits for Twilio: each further account has its own, which its rows name.
+local account_lane = 'twilio'
+
 local function lane_of(step)
-  if step == 'summary' or step == 'participants' then return 'twilio' end
+  if step == 'summary' or step == 'participants' then return account_lane end
   return step
 end
 

@@ -11,7 +11,7 @@ for i = 1, #found, 2 do
   local row = redis.call('HMGET', wish.prefix .. 'room:' .. found[i], wish.step .. '.state', wish.step .. '.reason',
     'participants.state', 'participants.reason')
   -- Participants wait in the lane of the summary, after it.
-  if wish.lane == 'twilio' and row[3] then row = {row[3], row[4]} end
+  if wish.step == 'summary' and row[3] then row = {row[3], row[4]} end
   local when = tonumber(found[i + 1]) <= now and 'due' or 'later'
   local kind = (row[1] or '') .. '|' .. (row[2] or '') .. '|' .. when
   counts[kind] = (counts[kind] or 0) + 1

@@ -11,7 +11,7 @@ from config.settings import Settings
 from config.thresholds import Thresholds
 from room_reports.costs import Rates
 from room_reports.lanes import lanes_of
-from room_reports.ledger import Lane, Ledger, LedgerUnavailable
+from room_reports.ledger import Lane, Ledger, LedgerUnavailable, is_twilio
 from room_reports.web.ops.sessions import KnownBrowsers
 from room_reports.web.tally import Tally
 
@@ -56,7 +56,7 @@ class Desk:
     @property
     def destinations(self) -> tuple[str, ...]:
         """The names of the destinations in the settings."""
-        return tuple(lane.name for lane in self.lanes[1:])
+        return tuple(lane.name for lane in self.lanes if not is_twilio(lane.name))
 
 
 class Patience:

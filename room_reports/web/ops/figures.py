@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from markupsafe import Markup
 
-from room_reports.ledger import PARTICIPANTS, SUMMARY, TWILIO, Day, Durations, Hold, Step
+from room_reports.ledger import PARTICIPANTS, SUMMARY, Day, Durations, Hold, Step, is_twilio
 from room_reports.ledger.pages import Unfinished
 from room_reports.waiting import Cause, waiting_of
 from room_reports.web.ops import wording
@@ -62,8 +62,8 @@ def figures(desk: Desk, patience: Patience) -> list[Figure]:
     days = patience.ask(ledger.days)
     due = patience.ask(ledger.due)
     holds = patience.ask(ledger.holds)
-    steps = {SUMMARY if lane == TWILIO else lane: total for lane, (total, _, _) in due.items()}
-    unfinished, not_looked_at = patience.ask(lambda: ledger.pages.unfinished(steps))
+    lanes = {lane: total for lane, (total, _, _) in due.items()}
+    unfinished, not_looked_at = patience.ask(lambda: ledger.pages.unfinished(lanes))
     return [
         rooms_by_hour(by_hour),
         what_waits(unfinished, not_looked_at, holds, now=now),
@@ -101,10 +101,11 @@ def what_waits(unfinished: Sequence[Unfinished], not_looked_at: int, holds: Sequ
     held = {hold.lane: hold for hold in holds}
     counts: Counter[str] = Counter()
     for found in unfinished:
-        lane = TWILIO if found.step == SUMMARY else found.step
         due = now if found.is_due else now + timedelta(seconds=1)
-        step = Step(found.step, found.state, 0, 0, 1, None, due, found.reason, None)
-        counts[CAUSES[waiting_of(step, held.get(lane), now=now).cause].format(wording.lane(lane))] += found.count
+        name = SUMMARY if is_twilio(found.lane) else found.lane
+        step = Step(name, found.state, 0, 0, 1, None, due, found.reason, None)
+        cause = waiting_of(step, held.get(found.lane), now=now).cause
+        counts[CAUSES[cause].format(wording.lane(found.lane))] += found.count
     if not_looked_at:
         counts["due later"] = not_looked_at
     bars = [

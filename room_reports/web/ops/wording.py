@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from room_reports.durations import spoken
-from room_reports.ledger import TWILIO, Hold
+from room_reports.ledger import TWILIO, Hold, is_twilio
 from room_reports.verdicts import RULES
 from room_reports.waiting import Waiting
 from room_reports.words import clean, distance
@@ -41,8 +41,13 @@ def line(text: str) -> str:
 
 
 def lane(name: str) -> str:
-    """Twilio or a destination, within a sentence."""
-    return LANES.get(name, name)
+    """Twilio, for whichever account, or a destination, within a sentence."""
+    return f"Twilio for {account_of(name)}" if is_twilio(name) and name != TWILIO else LANES.get(name, name)
+
+
+def account_of(name: str) -> str:
+    """The name of the account that a lane of Twilio's is for; empty for the first."""
+    return name.removeprefix(TWILIO).removeprefix("-")
 
 
 def sentence(text: str) -> str:
@@ -94,10 +99,13 @@ def odd(verdicts: Sequence[str]) -> list[str]:
     return [code.replace("_", " ") for code in verdicts if SEVERITIES.get(code) != "info"]
 
 
+_CREDENTIALS = "TWILIO_API_KEY and TWILIO_API_SECRET, or TWILIO_AUTH_TOKEN"
+
+
 def what_is_held(hold: Hold) -> str:
     """What does not happen, in one sentence."""
-    if hold.lane == TWILIO:
-        return "Twilio is not asked for summaries"
+    if is_twilio(hold.lane):
+        return f"{lane(hold.lane)} is not asked for summaries"
     return f"Nothing is delivered to {lane(hold.lane)}"
 
 
@@ -105,11 +113,10 @@ def what_to_do(hold: Hold) -> str:
     """What an operator does about a hold."""
     if hold.reason == "rate_limited":
         return "Nothing: it asked for a pause, and it goes on by itself."
-    if hold.lane == TWILIO and hold.reason == "unauthorized":
-        return (
-            "Set credentials that work (TWILIO_API_KEY and TWILIO_API_SECRET, or TWILIO_AUTH_TOKEN) and restart. "
-            "It is tried again by itself."
-        )
+    if is_twilio(hold.lane) and hold.reason == "unauthorized":
+        name = account_of(hold.lane)
+        where = f"accounts.{name} in DESTINATIONS_FILE" if name else _CREDENTIALS
+        return f"Set credentials that work ({where}) and restart. It is tried again by itself."
     if hold.reason == "not_configured":
         return f"Put {lane(hold.lane)} back into the settings and restart: what waits for it goes out."
     if hold.lane == "slack" and hold.until is None:
