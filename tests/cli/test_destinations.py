@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from room_reports.ledger import Ledger
+from room_reports.ledger import Ledger, Outcome
+from sandbox.client import Sandbox
 from sandbox.options import WEBHOOK_SECRET
 from tests.cli.conftest import Run
-from tests.cli.rooms import begin, open_room
+from tests.cli.rooms import begin, finish, open_room, sid_of
 from tests.support.reports import summary_with
 
 FILE = """
@@ -107,3 +108,37 @@ def test_doctor_looks_at_each_and_sends_each_a_test(run: Run, variables: dict[st
     found = {check["name"]: check["level"] for check in checks}
     for name in ("destinations.berlin.url", "destinations.billing.url", "test: berlin", "test: billing"):
         assert found[name] == "ok"
+
+
+def test_show_says_where_a_room_went_and_by_which_rule(run: Run, ledger: Ledger) -> None:
+    by_rule, nowhere = open_room(ledger, 1), open_room(ledger, 2)
+    finish(ledger, by_rule, "summary", Outcome("complete", fields={"routes": '{"slack": "rule 1"}'}, opens=("slack",)))
+    finish(ledger, nowhere, "summary", Outcome("complete", fields={"routes": "{}"}))
+    assert "goes to     slack by rule 1" in run("rooms", "show", by_rule).output
+    shown = run("rooms", "show", nowhere).output
+    assert "goes to     nowhere, as the rules say" in shown
+    assert "state       delivered" in shown
+    result = run("rooms", "resend", nowhere, "--destination", "slack", "--yes")
+    assert "went to: nothing, for the rules say so" in result.output
+
+
+def test_doctor_checks_the_credentials_of_each_account(
+    run: Run, variables: dict[str, str], env: dict[str, str]
+) -> None:
+    account = f'[accounts.clinic]\nsid = "AC{"c1" * 16}"\nauth_token = "env:CLINIC_TOKEN"\n'
+    Path(variables["DESTINATIONS_FILE"]).write_text(account, encoding="utf-8")
+    checks = json.loads(run("doctor", "--json", "--startup", **variables, CLINIC_TOKEN="not-theirs").output)["checks"]
+    found = {check["name"]: check["level"] for check in checks}
+    assert (found["twilio"], found["twilio-clinic"]) == ("ok", "fail")
+
+
+def test_reconcile_asks_for_each_account(
+    run: Run, variables: dict[str, str], env: dict[str, str], sandbox: Sandbox
+) -> None:
+    key, secret = env["TWILIO_API_KEY"], env["TWILIO_API_SECRET"]
+    account = f'sid = "AC{"c1" * 16}"\nauth_token = "env:SECRET"\napi_key = "{key}"\napi_secret = "env:SECRET"\n'
+    Path(variables["DESTINATIONS_FILE"]).write_text(f"[accounts.clinic]\n{account}", encoding="utf-8")
+    sandbox.twilio.add_room(sid_of(1))
+    result = run("rooms", "reconcile", "--json", **variables, SECRET=secret)
+    # The sandbox has one list for all accounts.
+    assert json.loads(result.output) == {"listed": 2, "missed": 1, "expired": 0}

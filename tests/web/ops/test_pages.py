@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 
@@ -157,6 +158,16 @@ class TestRooms:
 
 
 class TestRoom:
+    def test_it_says_where_the_rules_sent_it(self, operator: Visitor, writer: LedgerWriter) -> None:
+        for number, routes, said in (
+            (1, '{"slack": "rule 2 (<b>clinic</b>)"}', "slack by rule 2 (&lt;b&gt;clinic&lt;/b&gt;)"),
+            (2, "{}", "nowhere, as the rules say"),
+        ):
+            sid = writer.open(number, "daily", ago=HOUR)
+            opens = tuple(json.loads(routes))
+            writer.attempt(sid, "summary", Outcome("complete", fields={"routes": routes}, opens=opens))
+            assert said in text_of(operator.get(f"/rooms/{sid}"))
+
     def test_its_story_from_the_callback_to_the_last_resend(self, operator: Visitor, writer: LedgerWriter) -> None:
         sid = writer.open(1, "daily", ago=HOUR)
         writer.attempt(sid, "summary", Outcome("waiting", "not_ready", "Twilio says in_progress"))
