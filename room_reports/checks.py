@@ -301,7 +301,7 @@ def slack_app_check(api: SlackApi, *, channel: str) -> Check:
     """Whether Slack takes the bot token, and shows the app the messages of its channel. Sends no message."""
     name = "slack app"
     try:
-        who = api.post("auth.test", {})
+        who, scopes = api.test()
         api.get("conversations.history", {"channel": channel, "limit": "1", "include_all_metadata": "true"})
     except Configuration as failure:
         if failure.reason == "gone":
@@ -309,11 +309,21 @@ def slack_app_check(api: SlackApi, *, channel: str) -> Check:
         elif failure.reason == "private_address":
             remedy = "check SLACK_API_URL and the DNS here; the sandbox needs ALLOW_PRIVATE_DESTINATIONS=1"
         else:
-            remedy = "check SLACK_BOT_TOKEN; a scope that is missing: README, Slack app; then reinstall the app"
+            remedy = "check SLACK_BOT_TOKEN; a scope that is missing: README, A message when the room ends; then reinstall the app"
         return Check(name, "fail", str(failure), remedy)
     except Failure as failure:
         return away(name, failure)
+    if scopes is not None and (missing := sorted(needed_scopes() - scopes)):
+        remedy = "add it, README, A message when the room ends; then reinstall the app"
+        return Check(name, "fail", f"its token lacks {' and '.join(missing)}", remedy)
     return Check(name, "ok", f"{who.get('user', 'the app')} of {who.get('team', 'the workspace')} reads {channel}")
+
+
+def needed_scopes() -> frozenset[str]:
+    """What a Slack app must be allowed."""
+    from room_reports.slack_api import SCOPES  # here, for the web door checks its Redis and loads no transport
+
+    return SCOPES
 
 
 def away(name: str, failure: Failure) -> Check:

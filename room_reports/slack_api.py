@@ -99,6 +99,9 @@ NO_SUCH_MESSAGE = frozenset(
 )
 """The message that is spoken of has been deleted, or is not ours to edit."""
 
+SCOPES = frozenset({"chat:write", "metadata.message:read"})
+"""What a token must be allowed, beside reading the history of its channel (`channels:history` or `groups:history`)."""
+
 USUAL_PAUSE = 30.0
 """Seconds to stay away where Slack does not say for how long."""
 
@@ -131,6 +134,14 @@ class SlackApi:
         """Calls a method that reads."""
         self._check_time()
         return answer_of(self._transport.get(f"{self._url}/{method}?{urlencode(arguments)}", headers=self._headers()))
+
+    def test(self) -> tuple[dict[str, Any], frozenset[str] | None]:
+        """Who the token is, and its scopes; None where Slack does not name them. Changes nothing."""
+        self._check_time()
+        response = self._transport.post(f"{self._url}/auth.test", b"", headers=self._headers())
+        named = response.headers.get("X-OAuth-Scopes")
+        scopes = frozenset(scope.strip() for scope in named.split(",")) if named else None
+        return answer_of(response), scopes
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}

@@ -100,7 +100,7 @@ class FakeSlackApi(Service):
             json.dumps(said).encode(),
             JSON,
             accepted=said["ok"],
-            headers=headers,
+            headers={"X-OAuth-Scopes": ",".join(self._options().slack_scopes), **(headers or {})},
             room_sid=found.group().decode() if found else None,
             note="" if said["ok"] else str(said["error"]),
         )

@@ -257,6 +257,8 @@ class TestOtherSides:
             ({}, {"SLACK_CHANNEL": "C0000000000"}, "channel_not_found", "SLACK_CHANNEL"),
             ({"slack_member": False}, {}, "not_in_channel", "/invite"),
             ({"slack_scopes": ("chat:write",)}, {}, "missing_scope", "reinstall"),
+            ({"slack_scopes": ("chat:write", "channels:history")}, {}, "metadata.message:read", "reinstall"),
+            ({"slack_scopes": ("channels:history", "metadata.message:read")}, {}, "chat:write", "reinstall"),
         ],
     )
     def test_slack_app_that_does_not(
