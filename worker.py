@@ -22,6 +22,7 @@ from room_reports.ledger import PARTICIPANTS, SUMMARY
 from room_reports.service import make_daily, make_service, make_transport
 from room_reports.telemetry import start_or_exit
 from room_reports.telemetry.tracing import NO_TRACES, Traces
+from room_reports.templates import template_problems
 
 
 def main() -> int:
@@ -30,7 +31,11 @@ def main() -> int:
     telemetry = start_or_exit(settings)
     configure(settings, on_error=telemetry.on_error)
     with web_client(settings) as hasty:
-        problems = [*private_destination_problems(settings), *start_problems(make_ledger(settings, hasty))]
+        problems = [
+            *private_destination_problems(settings),
+            *template_problems(settings),
+            *start_problems(make_ledger(settings, hasty)),
+        ]
     if problems:
         exit_with(problems)
     return run(settings, telemetry.traces)

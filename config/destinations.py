@@ -97,6 +97,17 @@ def _revealed(value: object, info: ValidationInfo) -> str:
     return text
 
 
+def _template(value: object) -> object:
+    """The text itself, or what is in the file that `file:` leads to."""
+    if not (isinstance(value, str) and value.startswith("file:")):
+        return value
+    try:
+        return Path(value.removeprefix("file:").strip()).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise wrong(f"the file that it names cannot be read ({reason})") from None
+
+
 def _zone(value: object) -> ZoneInfo:
     try:
         return ZoneInfo(value if isinstance(value, str) else "")
@@ -147,12 +158,16 @@ class _Part(BaseModel):
 
 
 class SlackChannel(_Part):
-    """An incoming webhook of Slack, which is one channel. `timezone`: of the times in its messages."""
+    """An incoming webhook of Slack, which is one channel. `timezone`: of the times in its messages.
+
+    `template`: of its text, already read; whether it works is seen by `room_reports.templates`.
+    """
 
     kind: Literal["slack"]
     url: Annotated[Reference, AfterValidator(_is_slacks)]
     rate: Rate = 1.0
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+    template: Annotated[str, BeforeValidator(_template)] | None = None
 
 
 class Endpoint(_Part):

@@ -133,6 +133,11 @@ class Settings(BaseModel):
         description="Slack incoming webhook. At least one of this, `SLACK_BOT_TOKEN` and `REPORT_WEBHOOK_URL` is "
         "needed.",
     )
+    slack_template_file: str | None = Field(
+        default=None,
+        description="File with a template for the text of reports in Slack, by webhook and by app: see "
+        "[templates](destinations.md#templates). Unset, the built-in message.",
+    )
     slack_bot_token: Token | None = Field(
         default=None,
         description="Bot token (`xoxb-…`) of a Slack app of yours: the message is there when the room ends and is "

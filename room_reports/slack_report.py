@@ -7,7 +7,7 @@ own words and numbers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ LONGEST_MARK = 2
 
 Block = dict[str, Any]
 TextObject = dict[str, Any]
+Writer = Callable[[RoomReport, tzinfo], dict[str, Any]]
+"""What makes a message of a report, with times in this zone: `message`, or a template."""
 
 
 def message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
@@ -65,6 +67,17 @@ def message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
     if words := list(_words(summary)):
         blocks.append(_context(_plain_text(" · ".join(words))))
     blocks.append(_context(_mrkdwn(" · ".join(_where(data)))))
+    return {**_text(gist.headline()), "blocks": blocks}
+
+
+def templated_message(report: RoomReport, pieces: Sequence[str]) -> dict[str, Any]:
+    """A message with a text of the operator's (mrkdwn, each piece within a section's limits) between what is ours."""
+    gist = _Gist(report.data)
+    blocks: list[Block] = [
+        {"type": "header", "text": _plain_text(gist.title(LONGEST_HEADER))},
+        *(_section(_mrkdwn(piece)) for piece in pieces),
+        _context(_mrkdwn(" · ".join(_where(report.data)))),
+    ]
     return {**_text(gist.headline()), "blocks": blocks}
 
 

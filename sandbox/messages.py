@@ -63,8 +63,9 @@ def mentions(message: Mapping[str, Any]) -> list[str]:
     """Everyone the message pings, as `@channel`, `@U123`, `@S123`, in blocks, attachments and fallback text."""
     found = []
     for text, kind in _texts(message):
-        if kind == "mrkdwn":
+        if kind in ("mrkdwn", "verbatim"):
             found += [name for token in _TOKEN.findall(text) if (name := _pinged(token))]
+        if kind == "mrkdwn":
             if message.get("link_names") or message.get("parse") == "full":
                 found += _BARE_MENTION.findall(text)
         elif kind == "ping":

@@ -16,6 +16,7 @@ SERVICE = ("app.py", "worker.py", "config", "room_reports")
 ONLY = {
     "flask": ["app.py", "room_reports/web", "room_reports/cli"],
     "werkzeug": ["app.py", "room_reports/web"],
+    "jinja2": ["room_reports/slack_template.py"],
     "itsdangerous": ["room_reports/web/ops/sessions.py"],
     "markupsafe": ["room_reports/web/ops"],
     "svg": ["room_reports/web/ops/charts.py"],

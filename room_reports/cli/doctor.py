@@ -25,6 +25,7 @@ from room_reports.ledger import LedgerUnavailable
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 from room_reports.service import make_insights, make_transport
 from room_reports.slack_api import SlackApi
+from room_reports.templates import template_problems
 from room_reports.transport import Transport
 from room_reports.words import clean
 
@@ -73,6 +74,7 @@ def examine(*, send_test: bool, startup: bool) -> Iterator[Check]:
     yield Check("settings", "ok", "complete and consistent")
     speak_plainly(settings)
     yield from private_destinations(settings)
+    yield from templates(settings)
     yield from checks.tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify)
     with open_desk(settings) as desk:
         if startup:
@@ -90,6 +92,12 @@ def private_destinations(settings: Settings) -> Iterator[Check]:
     """Whether a URL leads into a private network without leave."""
     for problem in private_destination_problems(settings):
         yield Check("settings", "fail", problem, "if it is not meant, look at the URL and at the DNS here")
+
+
+def templates(settings: Settings) -> Iterator[Check]:
+    """Whether every message template works with every kind of report."""
+    for problem in template_problems(settings):
+        yield Check("settings", "fail", problem, "docs/destinations.md#templates says what a template may have")
 
 
 def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:

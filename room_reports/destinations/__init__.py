@@ -20,6 +20,7 @@ from room_reports.destinations.webhook import ReportWebhook
 from room_reports.digests import RoomDigest
 from room_reports.lanes import rates
 from room_reports.reports import RoomReport
+from room_reports.templates import writer_of
 from room_reports.transport import Transport
 
 
@@ -91,18 +92,25 @@ def build(settings: Settings, transport: Transport) -> dict[str, Destination]:
     """The destinations that the settings ask for, by name."""
     described = settings.plan.destinations
     return {
-        name: from_file(name, described[name], transport)
+        name: from_file(name, described[name], settings, transport)
         if name in described
         else KINDS[name].from_settings(settings, transport)
         for name in rates(settings)
     }
 
 
-def from_file(name: str, described: SlackChannel | Endpoint, transport: Transport) -> Destination:
+def from_file(name: str, described: SlackChannel | Endpoint, settings: Settings, transport: Transport) -> Destination:
     """A destination that `DESTINATIONS_FILE` describes."""
     url = described.url.get_secret_value()
     if isinstance(described, SlackChannel):
-        return SlackWebhook(url, rate=described.rate, transport=transport, name=name, zone=described.timezone)
+        return SlackWebhook(
+            url,
+            rate=described.rate,
+            transport=transport,
+            name=name,
+            zone=described.timezone,
+            write=writer_of(settings, name),
+        )
     return ReportWebhook(
         url,
         [secret.get_secret_value() for secret in described.secret],

@@ -15,7 +15,8 @@ from room_reports.digests import RoomDigest
 from room_reports.errors import Configuration, Permanent, Transient
 from room_reports.reports import RoomReport
 from room_reports.slack_digest import digest_message, digest_text_message
-from room_reports.slack_report import message, notice_message, text_message
+from room_reports.slack_report import Writer, message, notice_message, text_message
+from room_reports.templates import writer_of
 from room_reports.transport import Response, Transport, raise_for_status
 
 if TYPE_CHECKING:
@@ -41,29 +42,40 @@ GONE = frozenset(
 
 
 class SlackWebhook:
-    """One incoming webhook, of Slack or GovSlack. `zone`: of the times in its messages."""
+    """One incoming webhook, of Slack or GovSlack. `zone`: of the times in its messages, which `write` makes."""
 
     name = "slack"
 
-    def __init__(self, url: str, *, rate: float, transport: Transport, name: str = "slack", zone: tzinfo = UTC) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: float,
+        transport: Transport,
+        name: str = "slack",
+        zone: tzinfo = UTC,
+        write: Writer = message,
+    ) -> None:
         self.name = name
         self.rate = rate
         self._url = url
         self._transport = transport
         self._zone = zone
+        self._write = write
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> SlackWebhook:
         """The webhook that `SLACK_WEBHOOK_URL` names."""
         assert settings.slack_webhook_url is not None
-        return cls(settings.slack_webhook_url.get_secret_value(), rate=settings.slack_rate, transport=transport)
+        url, write = settings.slack_webhook_url.get_secret_value(), writer_of(settings, cls.name)
+        return cls(url, rate=settings.slack_rate, transport=transport, write=write)
 
     def send(self, report: RoomReport, delivery: Delivery) -> None:
         """Posts the message; if Slack refuses it, once more as plain text, for the news matter more than the form.
 
         Raises `Configuration` when the webhook is gone, `Permanent` when the plain text is refused as well.
         """
-        response = self._post(message(report, self._zone))
+        response = self._post(self._write(report, self._zone))
         if _refuses_message(response):
             response = self._post(text_message(report, self._zone))
         _check(response)

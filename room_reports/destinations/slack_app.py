@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.settings import Settings
@@ -21,12 +22,14 @@ from room_reports.reports import RoomReport
 from room_reports.slack_api import NoSuchMessage, SlackApi, Unacceptable
 from room_reports.slack_digest import digest_message, digest_text_message
 from room_reports.slack_report import (
+    Writer,
     details_message,
     message,
     notice_message,
     provisional_message,
     text_message,
 )
+from room_reports.templates import writer_of
 from room_reports.transport import Transport
 
 if TYPE_CHECKING:
@@ -55,12 +58,23 @@ class Place:
 
 
 class SlackApp:
-    """One channel, by its ID, in which the app is a member. `seconds`: in which an attempt may begin requests."""
+    """One channel, by its ID, in which the app is a member. `seconds`: in which an attempt may begin requests.
+
+    `write` makes the report's message.
+    """
 
     name = "slack_app"
 
     def __init__(
-        self, *, url: str, token: str, channel: str, rate: float, seconds: float, transport: Transport
+        self,
+        *,
+        url: str,
+        token: str,
+        channel: str,
+        rate: float,
+        seconds: float,
+        transport: Transport,
+        write: Writer = message,
     ) -> None:
         self.rate = rate
         self._url = url
@@ -68,6 +82,7 @@ class SlackApp:
         self._channel = channel
         self._seconds = seconds
         self._transport = transport
+        self._write = write
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> SlackApp:
@@ -80,6 +95,7 @@ class SlackApp:
             rate=settings.slack_rate,
             seconds=settings.http_total_timeout,
             transport=transport,
+            write=writer_of(settings, cls.name),
         )
 
     def send(self, report: RoomReport, delivery: Delivery) -> Mapping[str, str]:
@@ -95,7 +111,7 @@ class SlackApp:
                 place = self._post(api, self._form(report, "report", provisional_message(report)))
             return vars(place)
         try:
-            place = self._place(api, report, delivery, message(report))
+            place = self._place(api, report, delivery, self._write(report, UTC))
         except Unacceptable:
             place = self._place(api, report, delivery, text_message(report))
         faults.reach(Point.MESSAGE_SENT)

@@ -92,6 +92,22 @@ class TestPreview:
         assert forms["report"] == json.loads(run("preview", sid, "--as", "slack").output)
         assert "weekly <plan>: ended" in run("preview", sid).output
 
+    def test_a_template_shows_what_it_makes(self, run: Run, ledger: Ledger, tmp_path: Path) -> None:
+        sid = delivered_room(ledger, name="weekly <plan>")
+        (tmp_path / "template.txt").write_text("named *{{ data.room_name }}*")
+        (tmp_path / "destinations.toml").write_text(
+            '[destinations.berlin]\nkind = "slack"\nurl = "env:SLACK_WEBHOOK_URL"\ntemplate = "Guten Tag"\n'
+        )
+        more = {
+            "SLACK_TEMPLATE_FILE": str(tmp_path / "template.txt"),
+            "DESTINATIONS_FILE": str(tmp_path / "destinations.toml"),
+        }
+        assert "named *weekly &lt;plan&gt;*" in run("preview", sid, "--as", "slack", **more).output
+        shown = run("preview", sid, **more).output
+        assert "berlin, by its template" in shown and "Guten Tag" in shown
+        document = json.loads(run("preview", sid, "--json", **more).output)
+        assert document["berlin"]["blocks"][1]["text"]["text"] == "Guten Tag"
+
     def test_verdicts_go_by_the_thresholds(self, run: Run, ledger: Ledger, tmp_path: Path) -> None:
         summary = room_summary(room_sid(1, 1), account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
         file = tmp_path / "summary.json"

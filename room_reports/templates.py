@@ -1,0 +1,113 @@
+"""Which Slack destinations have a message template, whether it works, and what happens when it does not.
+
+Jinja is only imported where there is a template.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from config.destinations import SlackChannel
+from config.settings import Settings
+from room_reports.reports import RoomReport
+from room_reports.sample_reports import sample_reports
+from room_reports.slack_report import Writer, message, templated_message
+
+if TYPE_CHECKING:
+    from room_reports.slack_template import SlackTemplate
+
+VARIABLE = "SLACK_TEMPLATE_FILE"
+BY_VARIABLES = ("slack", "slack_app")
+
+log = structlog.get_logger(__name__)
+
+
+def template_problems(settings: Settings) -> list[str]:
+    """What is wrong with the templates: each is tried on reports of every kind. Each as "place: line N: what"."""
+    problems = []
+    for place, source in {place: source for _, place, source in _templates(settings)}.items():
+        if source is None:
+            problems.append(f"{place}: the file that it names cannot be read")
+        elif problem := _problem(source, settings):
+            problems.append(f"{place}: {problem}")
+    return problems
+
+
+def _problem(source: str, settings: Settings) -> str | None:
+    from room_reports.slack_template import SlackTemplate, TemplateFault
+
+    tried = ""
+    try:
+        template = SlackTemplate(source)
+        for kind, report in sample_reports(settings.console_url).items():
+            tried = f" (tried with {kind})"
+            template.render(json.loads(report.to_json()))
+    except TemplateFault as fault:
+        return f"{fault}{tried}"
+    return None
+
+
+def writer_of(settings: Settings, name: str) -> Writer:
+    """What makes the messages of this destination. A template that cannot work at all is logged and left out."""
+    for named, place, source in _templates(settings):
+        if named != name:
+            continue
+        from room_reports.slack_template import SlackTemplate, TemplateFault
+
+        try:
+            return Templated(name, SlackTemplate(source or ""))
+        except TemplateFault as fault:
+            log.error("template", destination=name, place=place, problem=str(fault))
+    return message
+
+
+def templated(settings: Settings) -> list[str]:
+    """The destinations that have a template."""
+    return [name for name, _, _ in _templates(settings)]
+
+
+def _templates(settings: Settings) -> Iterator[tuple[str, str, str | None]]:
+    """Each destination with a template, where that is set, and its text (None: it cannot be read)."""
+    if settings.slack_template_file is not None:
+        source = _read(settings.slack_template_file)
+        given = {"slack": settings.slack_webhook_url, "slack_app": settings.slack_bot_token}
+        yield from ((name, VARIABLE, source) for name in BY_VARIABLES if given[name] is not None)
+    for name, described in settings.plan.destinations.items():
+        if isinstance(described, SlackChannel) and described.template is not None:
+            yield name, f"DESTINATIONS_FILE: destinations.{name}.template", described.template
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+class Templated:
+    """Makes messages by a template; the built-in one where it fails, which is logged and counted in the log."""
+
+    def __init__(self, name: str, template: SlackTemplate) -> None:
+        self._name = name
+        self._template = template
+        self._failures = 0
+
+    def __call__(self, report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
+        """The message for a report. Never raises for what is in the template or the report."""
+        from room_reports.slack_template import TemplateFault
+
+        try:
+            return templated_message(report, self._template.render(json.loads(report.to_json()), zone))
+        except TemplateFault as fault:
+            self._failures += 1
+            room = report.data.room_sid
+            log.warning(
+                "template_failed", destination=self._name, room_sid=room, problem=str(fault), failures=self._failures
+            )
+        return message(report, zone)
