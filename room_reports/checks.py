@@ -309,7 +309,7 @@ def slack_app_check(api: SlackApi, *, channel: str) -> Check:
         elif failure.reason == "private_address":
             remedy = "check SLACK_API_URL and the DNS here; the sandbox needs ALLOW_PRIVATE_DESTINATIONS=1"
         else:
-            remedy = "check SLACK_BOT_TOKEN; a scope that is missing: README, *A message when the room ends*, and reinstall"
+            remedy = "check SLACK_BOT_TOKEN and its scopes (README, *A message when the room ends*); reinstall the app"
         return Check(name, "fail", str(failure), remedy)
     except Failure as failure:
         return away(name, failure)
