@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from config.settings import Settings, SettingsError, load
+from room_reports.destinations import Delivery, build
 from room_reports.reports import RoomReport
 from room_reports.sample_reports import HOSTILE, sample_reports
+from room_reports.service import make_transport
 from room_reports.slack_report import message, templated_message
 from room_reports.slack_template import LONGEST_LINE, LONGEST_TEMPLATE, MOST_TURNS, SlackTemplate, TemplateFault
 from room_reports.templates import template_problems, writer_of
@@ -298,6 +300,15 @@ class TestSending:
         assert logged[0]["event"] == "template_failed"
         assert logged[0]["problem"] == "line 1: divides by nought"
         assert (logged[0]["destination"], logged[0]["room_sid"]) == ("slack", ROOM_SID)
+
+    @pytest.mark.parametrize("name", ["slack", "slack_app"])
+    def test_what_arrives_is_what_the_template_makes(self, sandbox: Sandbox, tmp_path: Path, name: str) -> None:
+        told = with_template(sandbox, tmp_path, "*{{ data.room_name }}* is over", **sandbox.slack_app_environment)
+        transport = make_transport(told)
+        build(told, transport)[name].send(make_report(), Delivery("msg_RM1_slack_0", 1, datetime.now(UTC)))
+        transport.close()
+        (arrived,) = sandbox.slack.messages() if name == "slack" else sandbox.slack_api.messages()
+        assert "weekly-planning is over" in render(arrived)
 
     def test_header_sid_and_link_stay(self, sandbox: Sandbox, tmp_path: Path) -> None:
         payload = writer_of(with_template(sandbox, tmp_path, "hello"), "slack")(make_report(), UTC)
