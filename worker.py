@@ -72,9 +72,12 @@ def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
     for helper in helpers:
         helper.start()
     heartbeat = Heartbeat()
+    # The main loop has to hear when it is to stop, so nothing in it may be as patient with Redis as the jobs are.
+    loop = loop_client(settings)
+    loop_ledger = make_ledger(settings, loop)
     worker = ConcurrentWorker(
         queues_of(settings.redis_prefix),
-        connection=loop_client(settings),
+        connection=loop,
         serializer=JSONSerializer,
         threads=settings.worker_threads,
         calls={
@@ -86,7 +89,7 @@ def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
         grace=settings.shutdown_grace,
         hand_back=jobs.hand_back,
         on_turn=heartbeat.beat,
-        on_beat=lambda name, busy: service.ledger.note_worker(name, threads=settings.worker_threads, busy=busy),
+        on_beat=lambda name, busy: loop_ledger.note_worker(name, threads=settings.worker_threads, busy=busy),
     )
     all_done = worker.work()
     stopping.set()

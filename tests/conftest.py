@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from sandbox.client import Sandbox
 from tests.support.processes import Web, Worker
@@ -16,6 +18,14 @@ from tests.support.servers import ENGINES, RedisServer, binary_of
 
 StartWeb = Callable[..., Web]
 StartWorker = Callable[..., Worker]
+
+
+# How fast examples are made says nothing on a machine that does other things besides.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+# A shell that puts the tests in the background has them ignore SIGINT, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

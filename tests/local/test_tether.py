@@ -16,11 +16,9 @@ from tests.support.processes import ROOT, wait_until
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc: the tether holds on Linux only")
 
 # A process that starts others as the demo does: one below it, one that has left its session and lost its parent.
-# Python leaves SIGINT alone where it is started with that ignored, as a shell does with what it puts in the background.
 STARTER = """
-import os, signal, subprocess, sys, time
+import os, subprocess, sys, time
 from local.tether import MARK, tether
-signal.signal(signal.SIGINT, signal.default_int_handler)
 with tether() as tied:
     subprocess.Popen(["sh", "-c", "sleep 1000 & setsid -f sleep 1000"], env={**os.environ, **tied})
     print(tied[MARK], flush=True)
