@@ -28,7 +28,6 @@ def create() -> Flask:
     from room_reports.connection import web_client
     from room_reports.lanes import make_ledger
     from room_reports.telemetry import start_or_exit
-    from room_reports.templates import template_problems
     from room_reports.web import create_app
 
     try:
@@ -37,7 +36,11 @@ def create() -> Flask:
         configure(settings, on_error=telemetry.on_error)
         # A client of its own: gunicorn forks later, and no connection may be open then.
         with web_client(settings) as hasty:
-            problems = [*template_problems(settings), *start_problems(make_ledger(settings, hasty))]
+            problems = start_problems(make_ledger(settings, hasty))
+        if settings.has_templates:
+            from room_reports.templates import template_problems
+
+            problems += template_problems(settings)
         if problems:
             exit_with(problems)
     except SystemExit:

@@ -617,6 +617,12 @@ class Settings(BaseModel):
         return self._plan
 
     @property
+    def has_templates(self) -> bool:
+        """Whether any message is made by a template."""
+        described = self.plan.destinations.values()
+        return self.slack_template_file is not None or any(getattr(one, "template", None) for one in described)
+
+    @property
     def rest_credentials(self) -> tuple[str, str]:
         """User and password of Twilio's REST API, for the account of the variables."""
         return self.accounts[""].credentials
