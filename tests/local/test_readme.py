@@ -33,6 +33,14 @@ def test_there_are_proofs() -> None:
     assert len(PROOFS) > 10
 
 
+def test_every_feature_links_to_its_test() -> None:
+    table = README.partition("\n## What it can do\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    for row in rows:
+        assert re.fullmatch(r"\| .+ \| .+ \| \[`(tests/[\w/]+\.py)::[\w:]+`\]\(\1\) \|", row), row
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
