@@ -15,6 +15,7 @@ from room_reports.checks import log_redis_warnings, log_warnings, start_problems
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, web_client, worker_client
+from room_reports.cores import keep_to_one_core
 from room_reports.dispatch import CALLS, queues_of, run_dispatcher
 from room_reports.heartbeat import Heartbeat
 from room_reports.lanes import make_ledger
@@ -43,6 +44,7 @@ def main() -> int:
 
 def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
     """Runs a worker with these settings."""
+    keep_to_one_core("worker")  # before there are other threads, for they inherit it
     log_warnings(tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify))
     service = make_service(settings, worker_client(settings), make_transport(settings), traces)
     jobs.use(service)

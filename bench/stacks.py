@@ -1,4 +1,4 @@
-"""What is measured, each started from nothing: this service, the forty lines, bare Flask; under one gunicorn set-up."""
+"""What is measured, each started from nothing: this service, and bare Flask under the same gunicorn; the forty lines."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ BARE_FLASK = "bare Flask 204"
 BARE_LOOP = "bare loop"
 
 GUNICORN = (sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py")
+PLAIN_GUNICORN = (sys.executable, "-m", "gunicorn", "--workers", "2", "--threads", "8", "--preload")
+"""What everyone would give it who has read its manual: the number of processes and threads that we have."""
 RQ_WORKER = (sys.executable, "-m", "rq.cli", "worker", "--with-scheduler", "--disable-job-desc-logging", "--quiet")
 
 _numbers = itertools.count()
@@ -100,7 +102,7 @@ def forty_lines(sandbox: Sandbox, directory: Path) -> Iterator[Stack]:
     """The forty lines with two stock RQ workers."""
     application = "bench.forty_lines.app:app"
     with (
-        _stack(FORTY_LINES, application, directory, settings_for(sandbox)) as stack,
+        _stack(FORTY_LINES, application, directory, settings_for(sandbox), gunicorn=PLAIN_GUNICORN) as stack,
         contextlib.ExitStack() as exits,
     ):
         for _ in range(2):
@@ -140,22 +142,35 @@ def _add_worker(exits: contextlib.ExitStack, stack: Stack, command: Sequence[str
 
 
 @contextlib.contextmanager
-def _stack(name: str, application: str, directory: Path, environment: Mapping[str, str]) -> Iterator[Stack]:
+def _stack(
+    name: str,
+    application: str,
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    gunicorn: Sequence[str] = GUNICORN,
+) -> Iterator[Stack]:
     """Redis and the web processes, without workers."""
     port = free_port()
     with redis_server(directory) as (started, connection):
         url = f"unix://{connection.connection_pool.connection_kwargs['path']}?db=0"
         whole = {**environment, "REDIS_URL": url}
-        with _web(name, application, port, directory, whole) as web:
+        with _web(name, application, port, directory, whole, gunicorn=gunicorn) as web:
             yield Stack(name, port, web, started, connection, environment=whole)
 
 
 def _web(
-    name: str, application: str, port: int, directory: Path, environment: Mapping[str, str]
+    name: str,
+    application: str,
+    port: int,
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    gunicorn: Sequence[str] = GUNICORN,
 ) -> contextlib.AbstractContextManager[Started]:
     """The web processes of an application."""
     return running(
-        [*GUNICORN, application],
+        [*gunicorn, "--bind", f"127.0.0.1:{port}", application],
         lambda: listens(port),
         environment={**environment, "PORT": str(port)},
         log=_log(directory, f"{name}-web"),

@@ -13,6 +13,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn
 
 from config.logs import configure
 from config.settings import load_or_exit
+from room_reports.cores import keep_to_one_core
 
 settings = load_or_exit()
 configure(settings)
@@ -61,6 +62,12 @@ preload_app = True
 # out for the same reason.
 worker_class = "room_reports.web.server.CollectingWorker"
 threads = 8
+
+
+def post_fork(server: object, worker: object) -> None:
+    """Each process keeps to a core of its own, where there are enough (see `room_reports.cores`)."""
+    keep_to_one_core(f"web-{settings.port}")
+
 
 # The parser that is tested, whatever else is installed. The C parser (gunicorn_h1c) takes a tenth less CPU, but comes
 # for Linux as source alone: every image would need a compiler.

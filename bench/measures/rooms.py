@@ -48,15 +48,22 @@ def measure(bench: Workbench) -> None:
         forty = exits.enter_context(forty_lines(bench.sandbox, bench.directory))
         for stack in (*stacks.values(), forty):
             work_off(bench, stack, 16, Upstream(0))  # so that modules are imported and scripts loaded everywhere
-        for upstream in (USUAL, EXACT, Upstream(0)):
+        for upstream in (USUAL, Upstream(0)):
             for _ in bench.runs(5):
                 for threads, stack in stacks.items():
-                    what = what_of(upstream, threads)
-                    note(bench, what, stack.name, work_off(bench, stack, bench.size(ROOMS), upstream))
-                    note(bench, what, BARE_LOOP, loop(bench, bench.size(ROOMS), upstream, threads=threads))
-                if upstream != EXACT:
-                    what = f"{upstream}, two stock workers"
-                    note(bench, what, forty.name, work_off(bench, forty, FORTY_LINES_ROOMS, upstream))
+                    beside_the_loop(bench, stack, upstream, threads=threads)
+                what = f"{upstream}, two stock workers"
+                note(bench, what, forty.name, work_off(bench, forty, FORTY_LINES_ROOMS, upstream))
+        few = THREADS[0]
+        for _ in bench.runs(3):
+            beside_the_loop(bench, stacks[few], EXACT, threads=few)
+
+
+def beside_the_loop(bench: Workbench, stack: Stack, upstream: Upstream, *, threads: int) -> None:
+    """One run of this service, and one of the bare loop."""
+    what = what_of(upstream, threads)
+    note(bench, what, stack.name, work_off(bench, stack, bench.size(ROOMS), upstream))
+    note(bench, what, BARE_LOOP, loop(bench, bench.size(ROOMS), upstream, threads=threads))
 
 
 def work_off(bench: Workbench, stack: Stack, count: int, upstream: Upstream) -> Worked:

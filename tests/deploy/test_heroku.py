@@ -153,6 +153,7 @@ class TestDynos:
         assert {reported(sandbox, sid)[0] for sid in expected} == {1}
 
 
+@pytest.mark.deploy
 class TestSize:
     def test_the_smallest_dynos_and_the_smallest_plan_carry_a_burst(
         self, app: App, start_dyno: StartDyno, sandbox: Sandbox, secure_redis: SecureRedis
