@@ -7,6 +7,7 @@ import threading
 
 from rq.serializers import JSONSerializer
 
+from config.cores import keep_to_one_core
 from config.logs import configure
 from config.settings import Settings, exit_with, load_or_exit
 from room_reports import jobs
@@ -15,7 +16,6 @@ from room_reports.checks import log_redis_warnings, log_warnings, start_problems
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, web_client, worker_client
-from room_reports.cores import keep_to_one_core
 from room_reports.dispatch import CALLS, queues_of, run_dispatcher
 from room_reports.heartbeat import Heartbeat
 from room_reports.lanes import make_ledger

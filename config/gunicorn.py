@@ -11,9 +11,9 @@ from pathlib import Path
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn ships no types
 
+from config.cores import keep_to_one_core
 from config.logs import configure
 from config.settings import load_or_exit
-from room_reports.cores import keep_to_one_core
 
 settings = load_or_exit()
 configure(settings)
@@ -65,7 +65,7 @@ threads = 8
 
 
 def post_fork(server: object, worker: object) -> None:
-    """Each process keeps to a core of its own, where there are enough (see `room_reports.cores`)."""
+    """Each process keeps to a core of its own, where there are enough (see `config.cores`)."""
     keep_to_one_core(f"web-{settings.port}")
 
 

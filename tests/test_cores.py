@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 
 KEEPER = """
 import os, sys, threading
-from room_reports.cores import keep_to_one_core
+from config.cores import keep_to_one_core
 core = keep_to_one_core(sys.argv[1])
 of_a_thread = []
 thread = threading.Thread(target=lambda: of_a_thread.append(sorted(os.sched_getaffinity(0))))
