@@ -1,4 +1,4 @@
-"""What is measured, each started from nothing: this service, and bare Flask under the same gunicorn; the forty lines."""
+"""What is measured, each started from nothing: this service, bare Flask under the same gunicorn, the forty lines."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 
 _claims: list[socket.socket] = []
 """Held until the process ends: what says to others that a core is taken."""
@@ -27,19 +28,20 @@ def keep_to_one_core(kind: str) -> int | None:
         return None
     first = os.getpid() % len(cores)  # containers do not see one another's claims
     for core in (*cores[first:], *cores[:first]):
-        if _claim(f"room-reports-{kind}-core-{core}"):
+        with suppress(OSError):  # taken, or forbidden by whoever confines this process
+            claim = _claimed(f"room-reports-{kind}-core-{core}")
             os.sched_setaffinity(0, {core})
+            _claims.append(claim)
             return core
     return None
 
 
-def _claim(name: str) -> bool:
-    """Takes a name that one process of the machine can have, and that is free again when it dies."""
+def _claimed(name: str) -> socket.socket:
+    """Holds a name that one process of the machine can have, and that is free when it dies. Raises `OSError`."""
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        claim.bind(f"\0{name}")  # no file: https://man7.org/linux/man-pages/man7/unix.7.html, abstract
+        claim.bind(f"\0{name}")  # abstract, so there is no file: https://man7.org/linux/man-pages/man7/unix.7.html
     except OSError:
         claim.close()
-        return False
-    _claims.append(claim)
-    return True
+        raise
+    return claim
