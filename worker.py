@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from urllib.parse import urlsplit
+from zlib import crc32
 
 from rq.serializers import JSONSerializer
 
@@ -44,7 +46,7 @@ def main() -> int:
 
 def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
     """Runs a worker with these settings."""
-    keep_to_one_core("worker")  # before there are other threads, for they inherit it
+    keep_to_one_core(f"worker-{ledger_mark(settings)}")  # before there are other threads, for they inherit it
     log_warnings(tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify))
     service = make_service(settings, worker_client(settings), make_transport(settings), traces)
     jobs.use(service)
@@ -97,6 +99,13 @@ def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
     stopping.set()
     heartbeat.forget()
     return 0 if all_done else 1
+
+
+def ledger_mark(settings: Settings) -> str:
+    """What workers of one ledger have in common: they share out the cores among themselves. Nothing secret is in it."""
+    url = urlsplit(settings.redis_url.get_secret_value())
+    place = f"{url.netloc.rpartition('@')[2]}{url.path} {settings.redis_prefix}"
+    return f"{crc32(place.encode()):08x}"
 
 
 if __name__ == "__main__":
