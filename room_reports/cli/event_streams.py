@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from config.settings import Settings
 from room_reports.cli.desk import open_desk
+from room_reports.cli.terminal import Sid
 from room_reports.events import PARTICIPANT_SUMMARY, ROOM_SUMMARY
 from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.web.answers import EVENTS_PATH
-from room_reports.words import clean
 
 API = "https://events.twilio.com/v1"
 SCHEMA_VERSION = 2
 UNKNOWN_HOST = "https://YOUR-HOST"
 UNKNOWN_SINK = "DG_OF_STEP_1"
 UNKNOWN_TEST = "ID_OF_THE_TEST"
-
-
-class SinkSid(click.ParamType[str]):
-    """A sink SID, as Twilio writes it: DG and 32 hexadecimal digits."""
-
-    name = "sid"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value).strip()
-        if not re.fullmatch(r"DG[0-9a-fA-F]{32}", text):
-            self.fail(f"{clean(text, 60)!r} is not a sink SID: DG and 32 hexadecimal digits", param, ctx)
-        return text
 
 
 @click.command(
@@ -43,7 +29,7 @@ Examples:
   flask event-streams
   flask event-streams --sink DG0123456789abcdef0123456789abcdef""",
 )
-@click.option("--sink", type=SinkSid(), metavar="SID", help="The sink that step 1 made, to be filled in.")
+@click.option("--sink", type=Sid("sink", "DG"), metavar="SID", help="The sink that step 1 made, to be filled in.")
 def event_streams(sink: str | None) -> None:
     """Print the commands that have Twilio's Event Streams send the summaries of rooms to this copy.
 

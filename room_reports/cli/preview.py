@@ -13,7 +13,7 @@ import click
 from config.settings import Settings, load_or_exit
 from room_reports import slack_report
 from room_reports.cli.desk import open_desk
-from room_reports.cli.terminal import RoomSid, print_json
+from room_reports.cli.terminal import ROOM_SID, print_json
 from room_reports.costs import Rates
 from room_reports.insights import state_of
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
@@ -85,7 +85,7 @@ def by_templates(report: RoomReport) -> dict[str, dict[str, Any]]:
 def report_for(source: str) -> RoomReport:
     """The report of a room in the ledger, or of a summary in a file."""
     if source != "-" and not Path(source).exists():
-        sid = RoomSid().convert(source, None, None)
+        sid = ROOM_SID.convert(source, None, None)
         with open_desk() as desk:
             room = desk.ledger.room(sid)
             if room is None:

@@ -14,8 +14,8 @@ import click
 from room_reports.cli.desk import Desk, open_desk, operator
 from room_reports.cli.terminal import (
     LONGEST_NAME,
+    ROOM_SID,
     Duration,
-    RoomSid,
     json_line,
     print_json,
     shows_progress,
@@ -95,7 +95,7 @@ def summary_of(room: Room, holds: Sequence[Hold], now: datetime) -> str:
 
 
 @rooms.command(epilog="\b\nExample:\n  flask rooms show RM0123456789abcdef0123456789abcdef")
-@click.argument("sid", type=RoomSid())
+@click.argument("sid", type=ROOM_SID)
 @as_json
 def show(sid: str, as_json: bool) -> None:
     """Show all that is known of one room: its steps, every attempt, and what it waits for."""
@@ -170,7 +170,7 @@ Examples:
   flask rooms resend RM0123456789abcdef0123456789abcdef
   flask rooms resend RM0123456789abcdef0123456789abcdef --destination slack --yes""",
 )
-@click.argument("sid", type=RoomSid())
+@click.argument("sid", type=ROOM_SID)
 @click.option("--destination", "names", multiple=True, metavar="NAME", help="Only there; repeatable.")
 @click.option("--yes", is_flag=True, help="Do not ask, even when it was delivered already.")
 def resend(sid: str, names: tuple[str, ...], yes: bool) -> None:

@@ -12,7 +12,7 @@ import click
 from config.settings import Settings, load_or_exit
 from room_reports.callbacks import ROOM_ENDED
 from room_reports.cli.desk import speak_plainly
-from room_reports.cli.terminal import RoomSid
+from room_reports.cli.terminal import ROOM_SID
 from room_reports.errors import Failure
 from room_reports.signatures import sign
 from room_reports.transport import Transport
@@ -28,7 +28,7 @@ Examples:
   flask simulate --url https://reports.example.com/twilio/rooms"""
 )
 @click.option("--url", help=f"The callback URL of the copy. Default: http://127.0.0.1:PORT{PATH}")
-@click.option("--room", "sid", type=RoomSid(), metavar="SID", help="One of your rooms. Default: an invented one.")
+@click.option("--room", "sid", type=ROOM_SID, metavar="SID", help="One of your rooms. Default: an invented one.")
 @click.option("--name", default="simulated room", show_default=True, help="The room's name.")
 def simulate(url: str | None, sid: str | None, name: str) -> None:
     """Send a signed status callback to a running copy, which must have the same settings.

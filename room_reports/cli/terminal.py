@@ -24,16 +24,24 @@ LONGEST_NAME = 40
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class RoomSid(click.ParamType[str]):
-    """A room SID, as Twilio writes it: RM and 32 hexadecimal digits."""
+class Sid(click.ParamType[str]):
+    """The SID of a `thing`, as Twilio writes it: two letters and 32 hexadecimal digits."""
 
     name = "sid"
 
+    def __init__(self, thing: str, letters: str) -> None:
+        self._thing = thing
+        self._letters = letters
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value).strip()
-        if not re.fullmatch(r"RM[0-9a-fA-F]{32}", text):
-            self.fail(f"{clean(text, 60)!r} is not a room SID: RM and 32 hexadecimal digits", param, ctx)
+        if not re.fullmatch(rf"{self._letters}[0-9a-fA-F]{{32}}", text):
+            wanted = f"{self._letters} and 32 hexadecimal digits"
+            self.fail(f"{clean(text, 60)!r} is not a {self._thing} SID: {wanted}", param, ctx)
         return text
+
+
+ROOM_SID = Sid("room", "RM")
 
 
 class Duration(click.ParamType[timedelta]):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from room_reports.cli.terminal import Duration, RoomSid, table
+from room_reports.cli.terminal import ROOM_SID, Duration, table
 from room_reports.words import clean, columns, from_now, span
 
 
@@ -70,11 +70,11 @@ def test_durations_that_are_refused(text: str) -> None:
 )
 def test_room_sids_that_are_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
-        RoomSid().convert(text, None, None)
+        ROOM_SID.convert(text, None, None)
 
 
 def test_room_sid_may_have_white_space_around_it_from_copying() -> None:
-    assert RoomSid().convert(f" RM{'aB' * 16}\n", None, None) == "RM" + "aB" * 16
+    assert ROOM_SID.convert(f" RM{'aB' * 16}\n", None, None) == "RM" + "aB" * 16
 
 
 @pytest.mark.parametrize(
