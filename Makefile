@@ -20,7 +20,7 @@ demo: runtime ## rooms end at a fake Twilio; see their reports arrive in a fake 
 	@$(BIN)/python -m local.demo
 
 test: dev ## every test, also on Debian's redis-server where it is installed; TESTS="tests/web -k name" for some
-	@$(BIN)/python -m pytest -n 3 $(TESTS)
+	@$(BIN)/python -m pytest -n 4 $(TESTS)
 
 run: runtime ## the service for real use, with the settings of .env (cp config/sample.env .env); Ctrl-C stops it
 	@$(BIN)/python -m local.run
