@@ -1,4 +1,4 @@
-"""The two job functions, and the one place that decides what follows from an attempt.
+"""The three job functions, and the one place that decides what follows from an attempt.
 
 A job begins an attempt in the ledger (which refuses it when it is not the current one), talks to Twilio or to one
 destination, and writes the outcome. Whatever happens in between, the step stays due: a job that dies is run again when
