@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from config.fields import Rate, SigningSecrets, Tokens, confidential_url, slack_url, token, wrong
+from config.fields import BotToken, Channel, Rate, SigningSecrets, Tokens, confidential_url, slack_url, token, wrong
 
 MOST_DESTINATIONS = 50
 MOST_ACCOUNTS = 50
@@ -158,16 +158,29 @@ class _Part(BaseModel):
 
 
 class SlackChannel(_Part):
-    """An incoming webhook of Slack, which is one channel. `timezone`: of the times in its messages.
+    """A channel of Slack. `timezone`: of the times in its messages.
 
     `template`: of its text, already read; whether it works is seen by `room_reports.templates`.
     """
 
-    kind: Literal["slack"]
-    url: Annotated[Reference, AfterValidator(_is_slacks)]
     rate: Rate = 1.0
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
     template: Annotated[str, BeforeValidator(_template)] | None = None
+
+
+class WebhookChannel(SlackChannel):
+    """One that an incoming webhook posts to."""
+
+    kind: Literal["slack"]
+    url: Annotated[Reference, AfterValidator(_is_slacks)]
+
+
+class AppChannel(SlackChannel):
+    """One that a Slack app is a member of; `channel` is its ID."""
+
+    kind: Literal["slack_app"]
+    token: Annotated[BotToken, BeforeValidator(_revealed)]
+    channel: Channel
 
 
 class Endpoint(_Part):
@@ -238,7 +251,7 @@ class Plan(_Part):
     `operators`: which destinations hear of holds and get digests, None for every one.
     """
 
-    destinations: dict[str, Annotated[SlackChannel | Endpoint, Field(discriminator="kind")]] = Field(
+    destinations: dict[str, Annotated[WebhookChannel | AppChannel | Endpoint, Field(discriminator="kind")]] = Field(
         default={}, max_length=MOST_DESTINATIONS
     )
     accounts: dict[str, Account] = Field(default={}, max_length=MOST_ACCOUNTS)
@@ -256,14 +269,24 @@ class Plan(_Part):
         return self.operators is None or name in self.operators
 
     @property
+    def slack_apps(self) -> dict[str, AppChannel]:
+        """The channels of Slack apps, by name."""
+        return {name: one for name, one in self.destinations.items() if isinstance(one, AppChannel)}
+
+    @property
     def urls(self) -> dict[str, str]:
-        """Every URL that requests go to, by its place in the file."""
-        return {f"destinations.{name}.url": one.url.get_secret_value() for name, one in self.destinations.items()}
+        """Every URL of the file that requests go to, by its place in it."""
+        return {
+            f"destinations.{name}.url": one.url.get_secret_value()
+            for name, one in self.destinations.items()
+            if not isinstance(one, AppChannel)
+        }
 
     @property
     def secrets(self) -> list[str]:
         """Every secret that the references lead to."""
         found = [*self.urls.values(), *(secret for account in self.accounts.values() for secret in account.secrets)]
+        found += [app.token.get_secret_value() for app in self.slack_apps.values()]
         for one in self.destinations.values():
             if isinstance(one, Endpoint):
                 found += [secret.get_secret_value() for secret in one.secret]
@@ -307,7 +330,7 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{_shown(place)}: there is no such key"
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{_shown(place)}.kind: must be slack or webhook"
+        return f"{_shown(place)}.kind: must be slack, slack_app or webhook"
     message = detail["msg"]
     return f"{_shown(place)}: {message[0].lower()}{message[1:]}"
 
@@ -330,7 +353,7 @@ def _problems_with_names(document: Mapping[str, Any], others: Collection[str]) -
         elif TAKEN.fullmatch(name):
             yield f"destinations.{name}: this name means something else already"
     if not own and not others:
-        yield "destinations: none, neither here nor in SLACK_WEBHOOK_URL or REPORT_WEBHOOK_URL"
+        yield "destinations: none, neither here nor in SLACK_WEBHOOK_URL, SLACK_BOT_TOKEN or REPORT_WEBHOOK_URL"
     rules = document.get("rules")
     named = [("default", document.get("default")), ("operators", document.get("operators"))]
     accounts = _table(document, "accounts")

@@ -49,6 +49,13 @@ def token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _bot_token(value: SecretStr) -> SecretStr:
+    """The token of a Slack app's bot."""
+    if not token(value).get_secret_value().startswith(("xoxb-", "xoxe.xoxb-")):
+        raise wrong("a bot token begins with xoxb- (OAuth & Permissions, Bot User OAuth Token)")
+    return value
+
+
 def _password(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < SHORTEST_PASSWORD:
         raise wrong(f"must have at least {SHORTEST_PASSWORD} characters: a short one can be guessed")
@@ -90,6 +97,8 @@ Waits = Annotated[
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 Token = Annotated[SecretStr, AfterValidator(token)]
+BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
+Channel = Annotated[str, Field(pattern="^[CG][A-Z0-9]{2,20}$")]
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_split), Field(min_length=1)]
 SigningSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)]
 

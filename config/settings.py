@@ -38,6 +38,8 @@ from config.fields import (
     DAY,
     HOUR,
     TWILIO_KEEPS,
+    BotToken,
+    Channel,
     Password,
     Price,
     Rate,
@@ -138,15 +140,14 @@ class Settings(BaseModel):
         description="File with a template for the text of reports in Slack, by webhook and by app: see "
         "[templates](destinations.md#templates). Unset, the built-in message.",
     )
-    slack_bot_token: Token | None = Field(
+    slack_bot_token: BotToken | None = Field(
         default=None,
         description="Bot token (`xoxb-…`) of a Slack app of yours: the message is there when the room ends and is "
         "edited into the report, with what went wrong in its thread. Together with `SLACK_CHANNEL`; scopes: see the "
         "README. Web and workers need it. Set it once all of them run a version that knows it.",
     )
-    slack_channel: str | None = Field(
+    slack_channel: Channel | None = Field(
         default=None,
-        pattern="^[CG][A-Z0-9]{2,20}$",
         description="The ID of the channel (`C…`, at the end of its details in Slack), in which the app is a member.",
     )
     slack_api_url: str = Field(
@@ -433,13 +434,6 @@ class Settings(BaseModel):
             slack_url(value.get_secret_value(), allow_private=_allows_private(info))
         return value
 
-    @field_validator("slack_bot_token")
-    @classmethod
-    def _token_is_a_bots(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("xoxb-", "xoxe.xoxb-")):
-            raise wrong("a bot token begins with xoxb- (OAuth & Permissions, Bot User OAuth Token)")
-        return value
-
     @field_validator("slack_channel")
     @classmethod
     def _token_and_channel_go_together(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -666,7 +660,7 @@ class Settings(BaseModel):
             for name, url in (
                 ("TWILIO_INSIGHTS_URL", self.twilio_insights_url),
                 ("SLACK_WEBHOOK_URL", _reveal(self.slack_webhook_url)),
-                ("SLACK_API_URL", self.slack_api_url if self.slack_bot_token else None),
+                ("SLACK_API_URL", self.slack_api_url if self.slack_bot_token or self.plan.slack_apps else None),
                 ("REPORT_WEBHOOK_URL", _reveal(self.report_webhook_url)),
                 *self.plan.urls.items(),
             )

@@ -297,19 +297,23 @@ def destination_check(transport: Transport, variable: str, url: str) -> Check:
     return Check(name, "ok", f"{redact_url(url)} answers")
 
 
-def slack_app_check(api: SlackApi, *, channel: str) -> Check:
-    """Whether Slack takes the bot token, and shows the app the messages of its channel. Sends no message."""
-    name = "slack app"
+def slack_app_check(api: SlackApi, *, channel: str, place: str) -> Check:
+    """Whether Slack takes the bot token, and shows the app the messages of its channel. Sends no message.
+
+    `place`: where `DESTINATIONS_FILE` has them, empty for those of variables.
+    """
+    name = place or "slack app"
+    its_token, its_channel = (f"{place}.token", f"{place}.channel") if place else ("SLACK_BOT_TOKEN", "SLACK_CHANNEL")
     try:
         who, scopes = api.test()
         api.get("conversations.history", {"channel": channel, "limit": "1", "include_all_metadata": "true"})
     except Configuration as failure:
         if failure.reason == "gone":
-            remedy = "check SLACK_CHANNEL, and invite the app there: /invite @its-name"
+            remedy = f"check {its_channel}, and invite the app there: /invite @its-name"
         elif failure.reason == "private_address":
             remedy = "check SLACK_API_URL and the DNS here; the sandbox needs ALLOW_PRIVATE_DESTINATIONS=1"
         else:
-            remedy = "check SLACK_BOT_TOKEN and its scopes (README, *A message when the room ends*); reinstall the app"
+            remedy = f"check {its_token} and its scopes (README, *A message when the room ends*); reinstall the app"
         return Check(name, "fail", str(failure), remedy)
     except Failure as failure:
         return away(name, failure)

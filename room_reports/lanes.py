@@ -25,6 +25,12 @@ EARLY = frozenset({"slack_app"})
 """The kinds that say that a room has ended before there is a report; not where rules decide by that report."""
 
 
+def kinds(settings: Settings) -> dict[str, str]:
+    """The destinations that the settings ask for, with the kind of each."""
+    described = settings.plan.destinations
+    return {name: described[name].kind if name in described else name for name in rates(settings)}
+
+
 def rates(settings: Settings) -> dict[str, float]:
     """The destinations that the settings ask for, with the messages a second that each takes."""
     found = {name: rate_of(settings) for name, rate_of in RATES.items()}
@@ -40,8 +46,9 @@ def accounts_of(settings: Settings) -> dict[str, Account]:
 def lanes_of(settings: Settings) -> list[Lane]:
     """Twilio's lane for each account and one for each destination, in the order in which the dispatcher serves them."""
     lanes = [Lane(name, settings.summary_waits) for name in accounts_of(settings)]
+    early = {name for name, kind in kinds(settings).items() if kind in EARLY and not settings.plan.routes}
     for name, rate in rates(settings).items():
-        lanes.append(Lane(name, settings.delivery_waits, rate, early=name in EARLY and not settings.plan.routes))
+        lanes.append(Lane(name, settings.delivery_waits, rate, early=name in early))
     return lanes
 
 

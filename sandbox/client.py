@@ -236,8 +236,8 @@ class SlackApiControl(ServiceControl):
         found: list[dict[str, Any]] = self._sandbox.call("GET", "/slack_api/messages")
         if room_sid is None:
             return found
-        about = {"room_sid": room_sid, "part": part}
-        return [one for one in found if one.get("metadata", {}).get("event_payload") == about]
+        about = {"room_sid": room_sid, "part": part}.items()
+        return [one for one in found if about <= one.get("metadata", {}).get("event_payload", {}).items()]
 
     def delete(self, ts: str) -> None:
         """Has somebody delete a message."""

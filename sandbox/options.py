@@ -11,7 +11,7 @@ AUTH_TOKEN = "5a4db0c0000000000000000000a07e11"  # noqa: S105 - invented
 API_KEY = "SK5a4db0c5a4db0c5a4db0c5a4db0c5a4d"
 API_SECRET = "5a4db0caaaaaaaaaaaaaaaaaaaa5ec2e7"  # noqa: S105 - invented
 SLACK_PATH = "/slack/services/T05A4DB0C/B05A4DB0C/sandboxsandboxsandbox1"
-SLACK_CHANNEL = "C05A4DB0C"
+SLACK_CHANNEL, OTHER_SLACK_CHANNEL = "C05A4DB0C", "C05A4DB0D"
 SLACK_TOKEN = "xoxb-5a4db0c-5a4db0c-sandboxsandboxsandbox1"  # noqa: S105 - invented
 SLACK_SCOPES = (
     "chat:write",

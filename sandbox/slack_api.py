@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from sandbox.answers import Answer
 from sandbox.http import Request
 from sandbox.messages import refusal
-from sandbox.options import SLACK_CHANNEL, SLACK_TOKEN, Options
+from sandbox.options import OTHER_SLACK_CHANNEL, SLACK_CHANNEL, SLACK_TOKEN, Options
 from sandbox.receiver import ROOM_SID
 from sandbox.service import Outcome, Service
 
@@ -64,7 +64,7 @@ class Channel:
 
 
 class FakeSlackApi(Service):
-    """One workspace with one app. Its channel is that of the options; others do not exist for it.
+    """One workspace with one app, which is in two channels (`sandbox.options`); others do not exist for it.
 
     What is refused or scripted with a status leaves no message behind; an answer that is lost on the way does.
     """
@@ -136,7 +136,7 @@ class FakeSlackApi(Service):
             return "invalid_auth", None
         if method in NEEDS and NEEDS[method] not in self._options().slack_scopes:
             return "missing_scope", None
-        if method != "auth.test" and arguments.get("channel") != SLACK_CHANNEL:
+        if method != "auth.test" and arguments.get("channel") not in (SLACK_CHANNEL, OTHER_SLACK_CHANNEL):
             return "channel_not_found", None
         if method != "auth.test" and not self._options().slack_member:
             return "not_in_channel", None

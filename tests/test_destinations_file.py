@@ -24,12 +24,14 @@ VARIABLES = {
     "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
     "SLACK_OPERATIONS_URL": SLACK,
     "SLACK_BERLIN_URL": f"{SLACK}-berlin",
+    "APP_TOKEN": f"xoxb-{CANARY}",
     "ARCHIVE_URL": ENDPOINT,
     "ARCHIVE_SECRET": WEBHOOK_SECRET,
     "BILLING_URL": f"{ENDPOINT}-billing",
     "BILLING_SECRET": WEBHOOK_SECRET,
 }
 OPERATIONS = '[destinations.operations]\nkind = "slack"\nurl = "env:SLACK_OPERATIONS_URL"\n'
+APP = '[destinations.app]\nkind = "slack_app"\ntoken = "env:APP_TOKEN"\nchannel = "C0123456789"\n'
 ARCHIVE = '[destinations.archive]\nkind = "webhook"\nurl = "env:ARCHIVE_URL"\nsecret = "env:ARCHIVE_SECRET"\n'
 
 
@@ -80,11 +82,17 @@ class TestWhole:
         assert not settings.plan.routes
         assert list(rates(settings)) == ["slack"]
 
+    def test_slack_app_has_lane_and_rate_of_its_own(self, path: Path) -> None:
+        settings = load_with(path, f'{APP}rate = 0.5\ntimezone = "Europe/Berlin"\n')
+        [lane] = [lane for lane in lanes_of(settings) if lane.name == "app"]
+        assert (lane.rate, lane.early) == (0.5, True)
+        assert settings.outgoing_urls["SLACK_API_URL"] == "https://slack.com/api"
+        assert "SLACK_API_URL" not in load_with(path, OPERATIONS).outgoing_urls
+
     def test_slack_app_waits_for_the_rules(self, path: Path) -> None:
         app = VARIABLES | {"SLACK_BOT_TOKEN": "xoxb-1-2", "SLACK_CHANNEL": "C0123456789"}
-        for text, early in ((OPERATIONS, True), (f'default = "slack_app"\n{OPERATIONS}', False)):
-            [lane] = [lane for lane in lanes_of(load_with(path, text, app)) if lane.name == "slack_app"]
-            assert lane.early is early
+        for text, early in ((OPERATIONS + APP, ["slack_app", "app"]), (f'default = "slack_app"\n{APP}', [])):
+            assert [lane.name for lane in lanes_of(load_with(path, text, app)) if lane.early] == early
 
     def test_secrets_may_be_in_files(self, path: Path, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
@@ -94,8 +102,8 @@ class TestWhole:
         assert [one.get_secret_value() for one in archive.secret] == [WEBHOOK_SECRET] * 2
 
     def test_its_secrets_are_masked_and_shown_by_nothing(self, path: Path) -> None:
-        settings = load_with(path, OPERATIONS + ARCHIVE)
-        for secret in (SLACK, ENDPOINT, WEBHOOK_SECRET, f"/services/T0/B0/{CANARY}"):
+        settings = load_with(path, OPERATIONS + APP + ARCHIVE)
+        for secret in (SLACK, f"xoxb-{CANARY}", ENDPOINT, WEBHOOK_SECRET, f"/services/T0/B0/{CANARY}"):
             assert secret in settings.secrets
         for shown in (repr(settings), repr(settings.plan), str(settings.plan), settings.plan.model_dump_json()):
             assert CANARY not in shown
@@ -146,6 +154,27 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("line", "problem"),
         [
+            (f'token = "xoxb-{CANARY}"', "token: must be env:NAME or file:PATH"),
+            ('token = "env:SLACK_OPERATIONS_URL"', "token: a bot token begins with xoxb-"),
+            ('token = "env:TWO_WORDS"', "token: holds an empty entry, white space"),
+            ("", "token: not set, and there is no default"),
+            (f'token = "env:APP_TOKEN"\nurl = "{SLACK}"', "url: there is no such key"),
+            (f'token = "env:APP_TOKEN"\ntemplate = "file:{CANARY}"', "template: the file that it names"),
+        ],
+    )
+    def test_slack_app(self, path: Path, line: str, problem: str) -> None:
+        text = f'[destinations.app]\nkind = "slack_app"\nchannel = "C0123456789"\n{line}\n'
+        [found] = problems_with(path, text, TWO_WORDS=f"xoxb- {CANARY}")
+        assert found.startswith(f"DESTINATIONS_FILE: destinations.app.{problem}")
+
+    @pytest.mark.parametrize("channel", [f'"#{CANARY}"', '""', "5"])
+    def test_channel_of_a_slack_app(self, path: Path, channel: str) -> None:
+        [found] = problems_with(path, APP.replace('"C0123456789"', channel))
+        assert found.startswith("DESTINATIONS_FILE: destinations.app.channel: ")
+
+    @pytest.mark.parametrize(
+        ("line", "problem"),
+        [
             ("", "secret: not set, and there is no default"),
             (f'secret = "{WEBHOOK_SECRET}"', "secret: must be env:NAME or file:PATH"),
             ('secret = "env:ARCHIVE_URL"', "secret.1: each secret is whsec_"),
@@ -162,8 +191,11 @@ class TestProblems:
         [
             ("", "destinations: none"),
             ("= 1", "it is not TOML (line 1, column 1)"),
-            (OPERATIONS.replace("slack", "teams"), "destinations.operations.kind: must be slack or webhook"),
-            (OPERATIONS.replace('kind = "slack"', ""), "destinations.operations.kind: must be slack or webhook"),
+            (OPERATIONS.replace("slack", "teams"), "destinations.operations.kind: must be slack, slack_app or webhook"),
+            (
+                OPERATIONS.replace('kind = "slack"', ""),
+                "destinations.operations.kind: must be slack, slack_app or webhook",
+            ),
             (OPERATIONS.replace(".operations", ".slack"), "destinations.slack: this name means something else"),
             (OPERATIONS.replace(".operations", ".twilio_eu"), "destinations.twilio_eu: this name means something else"),
             (OPERATIONS.replace(".operations", f".{CANARY}"), "destinations.…: a name is a small letter and then"),

@@ -14,6 +14,7 @@ from room_reports import jobs
 from room_reports.ledger import PROVISIONAL, Claim, Outcome, Room
 from sandbox import answers
 from sandbox.client import Sandbox
+from sandbox.options import OTHER_SLACK_CHANNEL, SLACK_CHANNEL
 from tests.support.processes import settings_for
 from tests.test_jobs import SID, WAITS, Driver
 
@@ -234,6 +235,35 @@ def test_rules_do_not_leave_a_message_alone_that_says_that_more_follows(
     room = complete(Driver(environment | {"DESTINATIONS_FILE": str(rules)}), sandbox)
     assert [step.name for step in room.steps] == ["summary", "slack_app", "webhook"]
     assert is_final(only_message(sandbox))
+
+
+def test_each_channel_of_the_file_has_a_message_of_its_own(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    described = f'kind = "slack_app"\ntoken = "env:SLACK_BOT_TOKEN"\nchannel = "{OTHER_SLACK_CHANNEL}"\n'
+    file = tmp_path / "destinations.toml"
+    file.write_text(f'[destinations.berlin]\n{described}template = "Guten Tag"\n[destinations.nightly]\n{described}')
+    driver = Driver(environment | {"DESTINATIONS_FILE": str(file)})
+    sandbox.twilio.script(answers.not_found().forever(), key=SID)
+    driver.open()
+    apps = ("slack_app", "berlin", "nightly")
+    driver.drive(lambda: all(driver.outcomes(name) for name in apps))
+    begun = {one["ts"]: one for one in sandbox.slack_api.messages(SID)}
+    assert (len(begun), any(map(is_final, begun.values()))) == (3, False)
+    assert [step.name for step in driver.room().steps] == ["summary", *apps]
+    assert complete(driver, sandbox).state == DELIVERED
+    ended = sandbox.slack_api.messages(SID)
+    assert {one["ts"] for one in ended} == set(begun) and all(map(is_final, ended))
+    assert [one["edits"] for one in ended] == [1, 1, 1]
+    about = {one["metadata"]["event_payload"].get("destination", "slack_app"): one for one in ended}
+    assert {name: one["channel"] for name, one in about.items()} == {
+        "slack_app": SLACK_CHANNEL,
+        "berlin": OTHER_SLACK_CHANNEL,
+        "nightly": OTHER_SLACK_CHANNEL,
+    }
+    assert [name for name, one in about.items() if "Guten Tag" in str(one["blocks"])] == ["berlin"]
+    for name in apps:
+        assert driver.outcomes(name) == [(PROVISIONAL, None), (DELIVERED, None)]
 
 
 def test_where_rules_decide_nothing_is_said_before_they_have(

@@ -45,6 +45,7 @@ DEATHS = (0, 3, 4, 5, 9, 13, 14)
 """Where the worker dies: nowhere, and around everything that Slack is told."""
 
 ALONE = {"SLACK_WEBHOOK_URL": "", "REPORT_WEBHOOK_URL": ""}
+APP = '[destinations.operations]\nkind = "slack_app"\ntoken = "env:APP_TOKEN"\nchannel = "{}"\n'
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,25 @@ class End:
     replies: list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, End]]:
-    """The end of each way, by the number of the point at which the worker died."""
+@pytest.fixture(scope="module", params=["variables", "file"])
+def ends(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, End]]:
+    """The end of each way, by the number of the point at which the worker died; the app is described by variables, or
+    by a file."""
     folder = tmp_path_factory.mktemp("provisional")
     with RedisServer() as server, Sandbox() as sandbox, ThreadPoolExecutor(len(DEATHS)) as pool:
-        yield dict(zip(DEATHS, pool.map(lambda number: walk(server, sandbox, number, folder), DEATHS), strict=True))
+        app = sandbox.slack_app_environment
+        if request.param == "file":
+            file = folder / "destinations.toml"
+            file.write_text(APP.format(app["SLACK_CHANNEL"]))
+            app = {"APP_TOKEN": app["SLACK_BOT_TOKEN"], "SLACK_API_URL": app["SLACK_API_URL"]}
+            app["DESTINATIONS_FILE"] = str(file)
+        variables = {"WORKER_THREADS": "1", **PATIENT, **ALONE, **app}
+        found = pool.map(lambda number: walk(server, sandbox, number, folder, variables), DEATHS)
+        yield dict(zip(DEATHS, found, strict=True))
 
 
-def walk(server: RedisServer, sandbox: Sandbox, number: int, folder: Path) -> End:
+def walk(server: RedisServer, sandbox: Sandbox, number: int, folder: Path, variables: dict[str, str]) -> End:
     """One room to which nobody came, a worker that dies at its `number`-th point, and one that does not."""
-    variables = {"WORKER_THREADS": "1", **PATIENT, **ALONE, **sandbox.slack_app_environment}
     scene = Scene(server, sandbox, db=number, **variables)
     sandbox.twilio.add_room(room_sid(1, number), unique_participants=0, unique_participant_identities=0)
     sid = scene.open(number)

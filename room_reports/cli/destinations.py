@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from config.destinations import Conditions, Plan, SlackChannel
+from config.destinations import AppChannel, Conditions, Endpoint, Plan, SlackChannel
 from config.settings import Settings, load_or_exit
 from room_reports.cli.preview import report_for
 from room_reports.cli.terminal import print_json, table
-from room_reports.lanes import rates
+from room_reports.lanes import kinds, rates
 from room_reports.routing import DEFAULT, Look, Route, label_of, route, traits_of, why_not
 from room_reports.transport import redact_url
 from room_reports.words import clean
@@ -43,23 +43,29 @@ def list_destinations(as_json: bool) -> None:
 COLUMNS = ("name", "kind", "where", "a second", "described in", "besides")
 
 
+BY_VARIABLES = {"slack": "SLACK_WEBHOOK_URL", "slack_app": "SLACK_API_URL", "webhook": "REPORT_WEBHOOK_URL"}
+
+
 def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
     """Each destination; of its URL the host alone, for the rest is a secret."""
-    by_variables = {"slack": "SLACK_WEBHOOK_URL", "slack_app": "SLACK_API_URL", "webhook": "REPORT_WEBHOOK_URL"}
-    urls = settings.outgoing_urls
+    urls, all_kinds = settings.outgoing_urls, kinds(settings)
     for name, rate in rates(settings).items():
-        described = settings.plan.destinations.get(name)
-        besides: str
-        place = by_variables[name] if described is None else f"destinations.{name}.url"
-        if isinstance(described, SlackChannel):
-            besides = f"times in {described.timezone.key}"
-        elif described is not None:
-            besides = " ".join([described.format, *described.fields])
-        else:
-            besides = settings.report_webhook_format if name == "webhook" else "times in UTC"
-        kind = name if described is None else described.kind
-        source = place if described is None else "DESTINATIONS_FILE"
-        yield name, kind, redact_url(urls[place]), f"{rate:g}" if rate else "any", source, besides
+        is_described = name in settings.plan.destinations
+        url = urls.get(f"destinations.{name}.url") or urls[BY_VARIABLES[all_kinds[name]]]
+        source = "DESTINATIONS_FILE" if is_described else BY_VARIABLES[name]
+        besides = besides_of(settings, name)
+        yield name, all_kinds[name], redact_url(url), f"{rate:g}" if rate else "any", source, besides
+
+
+def besides_of(settings: Settings, name: str) -> str:
+    """What is particular to a destination."""
+    described = settings.plan.destinations.get(name)
+    if isinstance(described, Endpoint):
+        return " ".join([described.format, *described.fields])
+    if isinstance(described, SlackChannel):
+        channel = f"{described.channel}, " if isinstance(described, AppChannel) else ""
+        return f"{channel}times in {described.timezone.key}"
+    return settings.report_webhook_format if name == "webhook" else "times in UTC"
 
 
 def rules_of(plan: Plan) -> Iterator[tuple[str, str, str, str]]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import click
+from pydantic import SecretStr
 
 from config.settings import Settings, SettingsError, load
 from room_reports import checks, destinations
@@ -106,7 +107,7 @@ def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
     yield from credentials(settings, transport)
     for variable, url in settings.outgoing_urls.items():
         if variable == "SLACK_API_URL":
-            yield slack_app(settings, transport)
+            yield from slack_apps(settings, transport)
         elif variable != "TWILIO_INSIGHTS_URL":
             yield checks.destination_check(transport, variable, url)
     if send_test:
@@ -124,12 +125,19 @@ def credentials(settings: Settings, transport: Transport, *, may_be_away: bool =
         yield replace(check, name=lane)
 
 
-def slack_app(settings: Settings, transport: Transport) -> Check:
-    """Whether Slack takes the token, and shows the app its channel."""
-    assert settings.slack_bot_token is not None and settings.slack_channel is not None
-    token, end = settings.slack_bot_token.get_secret_value(), time.monotonic() + settings.http_total_timeout
-    api = SlackApi(transport, url=settings.slack_api_url, token=token, end=end)
-    return checks.slack_app_check(api, channel=settings.slack_channel)
+def slack_apps(settings: Settings, transport: Transport) -> Iterator[Check]:
+    """Whether Slack takes each token, and shows the app its channel."""
+    if settings.slack_bot_token is not None and settings.slack_channel is not None:
+        yield slack_app(settings, transport, settings.slack_bot_token, settings.slack_channel)
+    for name, app in settings.plan.slack_apps.items():
+        yield slack_app(settings, transport, app.token, app.channel, place=f"destinations.{name}")
+
+
+def slack_app(settings: Settings, transport: Transport, token: SecretStr, channel: str, *, place: str = "") -> Check:
+    """The same for one. `place`: where `DESTINATIONS_FILE` describes it, empty for that of variables."""
+    end = time.monotonic() + settings.http_total_timeout
+    api = SlackApi(transport, url=settings.slack_api_url, token=token.get_secret_value(), end=end)
+    return checks.slack_app_check(api, channel=channel, place=place)
 
 
 def test_messages(settings: Settings, transport: Transport) -> Iterator[Check]:

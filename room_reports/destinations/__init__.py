@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self, runtime_checkable
 
-from config.destinations import Endpoint, SlackChannel
+from config.destinations import AppChannel, Endpoint, WebhookChannel
 from config.settings import Settings
 from room_reports.destinations.slack import SlackWebhook
 from room_reports.destinations.slack_app import SlackApp
@@ -99,10 +99,24 @@ def build(settings: Settings, transport: Transport) -> dict[str, Destination]:
     }
 
 
-def from_file(name: str, described: SlackChannel | Endpoint, settings: Settings, transport: Transport) -> Destination:
+def from_file(
+    name: str, described: WebhookChannel | AppChannel | Endpoint, settings: Settings, transport: Transport
+) -> Destination:
     """A destination that `DESTINATIONS_FILE` describes."""
+    if isinstance(described, AppChannel):
+        return SlackApp(
+            url=settings.slack_api_url,
+            token=described.token.get_secret_value(),
+            channel=described.channel,
+            rate=described.rate,
+            seconds=settings.http_total_timeout,
+            transport=transport,
+            name=name,
+            zone=described.timezone,
+            write=writer_of(settings, name),
+        )
     url = described.url.get_secret_value()
-    if isinstance(described, SlackChannel):
+    if isinstance(described, WebhookChannel):
         return SlackWebhook(
             url,
             rate=described.rate,

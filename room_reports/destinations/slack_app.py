@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.settings import Settings
@@ -60,7 +60,7 @@ class Place:
 class SlackApp:
     """One channel, by its ID, in which the app is a member. `seconds`: in which an attempt may begin requests.
 
-    `write` makes the report's message.
+    `zone`: of the times in its messages; `write` makes that of a report.
     """
 
     name = "slack_app"
@@ -74,14 +74,18 @@ class SlackApp:
         rate: float,
         seconds: float,
         transport: Transport,
+        name: str = "slack_app",
+        zone: tzinfo = UTC,
         write: Writer = message,
     ) -> None:
+        self.name = name
         self.rate = rate
         self._url = url
         self._token = token
         self._channel = channel
         self._seconds = seconds
         self._transport = transport
+        self._zone = zone
         self._write = write
 
     @classmethod
@@ -111,9 +115,9 @@ class SlackApp:
                 place = self._post(api, self._form(report, "report", provisional_message(report)))
             return vars(place)
         try:
-            place = self._place(api, report, delivery, self._write(report, UTC))
+            place = self._place(api, report, delivery, self._write(report, self._zone))
         except Unacceptable:
-            place = self._place(api, report, delivery, text_message(report))
+            place = self._place(api, report, delivery, text_message(report, self._zone))
         faults.reach(Point.MESSAGE_SENT)
         thread = self._discuss(api, report, delivery, place)
         return {**vars(place), **({"thread": thread} if thread else {})}
@@ -137,8 +141,12 @@ class SlackApp:
 
     def _form(self, report: RoomReport, part: Part, payload: Payload) -> Payload:
         """A message with what it is found by."""
+        return {**payload, "metadata": {"event_type": EVENT_TYPE, "event_payload": self._about(report, part)}}
+
+    def _about(self, report: RoomReport, part: Part) -> dict[str, str]:
+        """What a message is found by. Of several destinations with one channel each has a message of its own."""
         about = {"room_sid": report.data.room_sid, "part": part}
-        return {**payload, "metadata": {"event_type": EVENT_TYPE, "event_payload": about}}
+        return about if self.name == SlackApp.name else {**about, "destination": self.name}
 
     def _place(self, api: SlackApi, report: RoomReport, delivery: Delivery, payload: Payload) -> Place:
         """Has the room's message be this one: the one that is there is edited, else it is posted."""
@@ -183,7 +191,7 @@ class SlackApp:
         self, api: SlackApi, method: str, report: RoomReport, part: Part, where: Mapping[str, str]
     ) -> Iterator[str]:
         """The `ts` of each message about this room, page by page."""
-        about = {"room_sid": report.data.room_sid, "part": part}
+        about = self._about(report, part)
         arguments = {"channel": self._channel, **where, "limit": PAGE, "include_all_metadata": "true"}
         while True:
             answer = api.get(method, arguments)

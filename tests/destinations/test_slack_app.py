@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -36,6 +37,14 @@ REPORT = replace(FIRST, id="msg_RM1_slack_app_1", attempt=2, is_provisional=Fals
 @pytest.fixture
 def slack(sandbox: Sandbox, transport: Transport) -> SlackApp:
     return SlackApp.from_settings(load({**sandbox.environment(), **sandbox.slack_app_environment}), transport)
+
+
+def named(name: str, sandbox: Sandbox, transport: Transport, **more: Any) -> SlackApp:
+    """A destination of the file, in the channel of the variables' one."""
+    url, token = sandbox.slack_app_environment["SLACK_API_URL"], sandbox.slack_app_environment["SLACK_BOT_TOKEN"]
+    return SlackApp(
+        url=url, token=token, channel=SLACK_CHANNEL, rate=0, seconds=30, transport=transport, name=name, **more
+    )
 
 
 def says(word: str) -> Answer:
@@ -108,6 +117,21 @@ def test_message_is_found_behind_many_others_and_not_taken_for_another_rooms(sla
     slack.send(make_report(), AGAIN)
     assert len(sandbox.slack_api.messages(ROOM_SID)) == 1
     assert methods(sandbox).count("conversations.history") == 2, "two pages"
+
+
+def test_destinations_with_one_channel_have_each_a_message(
+    slack: SlackApp, sandbox: Sandbox, transport: Transport
+) -> None:
+    berlin = named("berlin", sandbox, transport, zone=ZoneInfo("Europe/Berlin"))
+    for app in (slack, berlin, named("nightly", sandbox, transport)):
+        lost(sandbox, app, FIRST)
+    messages = sandbox.slack_api.messages(ROOM_SID)
+    for app, message_ in zip((berlin, slack), (messages[1], messages[0]), strict=True):
+        assert app.send(make_report(), replace(REPORT, is_certain=False))["ts"] == message_["ts"]
+    in_utc, in_berlin, untouched = map(shown, sandbox.slack_api.messages(ROOM_SID))
+    assert in_utc == shown(message(make_report()))
+    assert in_berlin == shown(message(make_report(), ZoneInfo("Europe/Berlin"))) != in_utc
+    assert untouched == shown(provisional_message(make_report()))
 
 
 def test_what_stood_there_before_the_room_is_not_read(slack: SlackApp, sandbox: Sandbox) -> None:
