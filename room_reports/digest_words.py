@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from room_reports.costs import shown
 from room_reports.digests import DigestData, DigestedRoom
-from room_reports.durations import spoken
+from room_reports.words import spoken
 
 BARS = "▁▂▃▄▅▆▇█"
 NO_BAR = "·"

@@ -8,21 +8,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING
 
 from room_reports.costs import shown
-from room_reports.durations import spoken
 from room_reports.ledger import is_twilio
+from room_reports.report_words import from_to, use_of
 from room_reports.reports import Derived, ReportData, RoomReport
-from room_reports.slack_text import one_line, plain
+from room_reports.slack_blocks import (
+    LONGEST_SID,
+    Block,
+    Message,
+    columns,
+    context,
+    header,
+    link_to,
+    mrkdwn,
+    plain_text,
+    posted,
+    section,
+    where,
+)
+from room_reports.slack_text import NAMELESS, one_line, plain
 from room_reports.summaries import RoomSummary, read_summary
 from room_reports.verdicts import Verdict
+from room_reports.words import spoken
 
 if TYPE_CHECKING:
     from room_reports.destinations import Notice
 
-# https://docs.slack.dev/reference/block-kit/blocks
 LONGEST_HEADER = 150
 
 LONGEST_NAME = 200
@@ -36,52 +50,48 @@ MOST_VERDICTS = 10
 MOST_ISSUES = 5
 MOST_DETAILED = 20
 
-NAMELESS = "(room without a name)"
 ORDINARY, PARTIAL, FOLLOWING = "✅", "⌛", "⏳"
 MARKS = {"warning": "⚠️", "notice": "🔎"}
 """What verdicts of a severity are marked with; those of another are not shown, for most rooms have one."""
 LONGEST_MARK = 2
 
-Block = dict[str, Any]
-TextObject = dict[str, Any]
-Writer = Callable[[RoomReport, tzinfo], dict[str, Any]]
+Writer = Callable[[RoomReport, tzinfo], Message]
 """What makes a message of a report, with times in this zone: `message`, or a template."""
 
 
-def message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
+def message(report: RoomReport, zone: tzinfo = UTC) -> Message:
     """The Block Kit message for a report, ready to be posted. It is within Slack's limits whatever is in the report."""
     data = report.data
     summary = read_summary(data.summary or {}).summary
     gist = _Gist(data)
     blocks: list[Block] = [
-        {"type": "header", "text": _plain_text(gist.title(LONGEST_HEADER))},
-        _section(_mrkdwn(" · ".join([f"*{fact}*" for fact in gist.glance]))),
+        header(gist.title(LONGEST_HEADER)),
+        section(mrkdwn(" · ".join([f"*{fact}*" for fact in gist.glance]))),
     ]
     if gist.verdicts:
-        blocks.append(_section(_plain_text("\n".join(gist.verdicts))))
+        blocks.append(section(plain_text("\n".join(gist.verdicts))))
     for problem, error in _problems(data):
-        blocks.append({"type": "context", "elements": [_plain_text(problem), *map(_mrkdwn, error)]})
+        blocks.append(context(plain_text(problem), *map(mrkdwn, error)))
     if figures := list(_figures(data.derived, summary, zone)):
-        fields = [_mrkdwn(f"*{label}*  {figure}") for label, figure in figures]
-        blocks.append({"type": "section", "fields": fields})
+        blocks.append(columns(mrkdwn(f"*{label}*  {figure}") for label, figure in figures))
     if words := list(_words(summary)):
-        blocks.append(_context(_plain_text(" · ".join(words))))
-    blocks.append(_context(_mrkdwn(" · ".join(_where(data)))))
-    return {**_text(gist.headline()), "blocks": blocks}
+        blocks.append(context(plain_text(" · ".join(words))))
+    blocks.append(context(mrkdwn(_where(data))))
+    return posted(gist.headline(), blocks)
 
 
-def templated_message(report: RoomReport, pieces: Sequence[str]) -> dict[str, Any]:
+def templated_message(report: RoomReport, pieces: Sequence[str]) -> Message:
     """A message with a text of the operator's (mrkdwn, each piece within a section's limits) between what is ours."""
     gist = _Gist(report.data)
     blocks: list[Block] = [
-        {"type": "header", "text": _plain_text(gist.title(LONGEST_HEADER))},
-        *(_section(_mrkdwn(piece)) for piece in pieces),
-        _context(_mrkdwn(" · ".join(_where(report.data)))),
+        header(gist.title(LONGEST_HEADER)),
+        *(section(mrkdwn(piece)) for piece in pieces),
+        context(mrkdwn(_where(report.data))),
     ]
-    return {**_text(gist.headline()), "blocks": blocks}
+    return posted(gist.headline(), blocks)
 
 
-def text_message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
+def text_message(report: RoomReport, zone: tzinfo = UTC) -> Message:
     """The report as plain text: for a Slack that does not take our blocks."""
     data = report.data
     summary = read_summary(data.summary or {}).summary
@@ -91,27 +101,27 @@ def text_message(report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
         *(problem for problem, _ in _problems(data)),
         *figures,
         " · ".join(_words(summary)),
-        plain(data.room_sid, LONGEST_WORD),
-        _link(data),
+        plain(data.room_sid, LONGEST_SID),
+        link_to(data.links.console, longest=LONGEST_LINK),
     ]
-    return _text("\n".join(line for line in lines if line))
+    return posted("\n".join(line for line in lines if line))
 
 
-def provisional_message(report: RoomReport) -> dict[str, Any]:
+def provisional_message(report: RoomReport) -> Message:
     """What is known when a room has just ended, and that the report follows."""
     data = report.data
     name = one_line(data.room_name or "") or NAMELESS
     duration = data.derived.duration_seconds
     ended = f"ended after {spoken(duration)}" if duration is not None else "ended"
     blocks: list[Block] = [
-        {"type": "header", "text": _plain_text(f"{FOLLOWING} {plain(name, LONGEST_HEADER - LONGEST_MARK - 1)}")},
-        _section(_mrkdwn(f"*{ended}* · details follow")),
-        _context(_mrkdwn(" · ".join(_where(data)))),
+        header(f"{FOLLOWING} {plain(name, LONGEST_HEADER - LONGEST_MARK - 1)}"),
+        section(mrkdwn(f"*{ended}* · details follow")),
+        context(mrkdwn(_where(data))),
     ]
-    return {**_text(f"{FOLLOWING} {plain(name, LONGEST_NAME)}: {ended}, details follow"), "blocks": blocks}
+    return posted(f"{FOLLOWING} {plain(name, LONGEST_NAME)}: {ended}, details follow", blocks)
 
 
-def details_message(report: RoomReport) -> dict[str, Any] | None:
+def details_message(report: RoomReport) -> Message | None:
     """What went wrong at more length, for the thread below the report; None when nothing did."""
     data = report.data
     problems = list(_problems(data, most=MOST_DETAILED))
@@ -120,42 +130,20 @@ def details_message(report: RoomReport) -> dict[str, Any] | None:
     lines = [f"• {plain(verdict.text, LONGEST_VERDICT)}" for verdict in data.verdicts[:MOST_VERDICTS]]
     issues = Counter(issue.issue_type for issue in data.detected_issues or ())
     lines += [f"• Twilio detected: {plain(name, LONGEST_WORD)} ({n})" for name, n in issues.most_common(MOST_ISSUES)]
-    blocks: list[Block] = [_section(_plain_text("\n".join(lines)))] if lines else []
+    blocks: list[Block] = [section(plain_text("\n".join(lines)))] if lines else []
     for problem, error in problems:
-        blocks.append({"type": "context", "elements": [_plain_text(problem), *map(_mrkdwn, error)]})
-    return {**_text("\n".join([*lines, *(problem for problem, _ in problems)])), "blocks": blocks}
+        blocks.append(context(plain_text(problem), *map(mrkdwn, error)))
+    return posted("\n".join([*lines, *(problem for problem, _ in problems)]), blocks)
 
 
-def notice_message(notice: Notice) -> dict[str, Any]:
+def notice_message(notice: Notice) -> Message:
     """News of a hold, for an operator."""
     lane = notice.lane
     what = f"{lane.capitalize()} is not asked for summaries" if is_twilio(lane) else f"Nothing is delivered to {lane}"
     then = "It goes on by itself once that works again." if notice.heals else f"To go on: flask rooms resume {lane}"
     lines = (f"🛑 {what} for now: {notice.detail or notice.reason}.", f"Nothing is lost. {then}")
     text = "\n".join(plain(line, LONGEST_VERDICT * 2) for line in lines)
-    return {**_text(text), "blocks": [_section(_plain_text(text))]}
-
-
-def _text(text: str) -> dict[str, Any]:
-    """What every payload has: the text for notifications, read as plain text, and nothing unfolded below."""
-    return {"text": text, "mrkdwn": False, "parse": "none", "unfurl_links": False, "unfurl_media": False}
-
-
-def _section(text: TextObject) -> Block:
-    return {"type": "section", "text": text}
-
-
-def _context(text: TextObject) -> Block:
-    return {"type": "context", "elements": [text]}
-
-
-def _plain_text(text: str) -> TextObject:
-    return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def _mrkdwn(text: str) -> TextObject:
-    # Verbatim: what looks like a URL or a channel stays text.
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
+    return posted(text, [section(plain_text(text))])
 
 
 class _Gist:
@@ -227,36 +215,14 @@ def _problems(data: ReportData, *, most: int = MOST_PROBLEMS) -> Iterator[tuple[
 def _figures(derived: Derived, summary: RoomSummary, zone: tzinfo) -> Iterator[tuple[str, str]]:
     """The figures that are known, with their labels."""
     if derived.ended_at is not None:
-        yield "Time", span(derived.started_at, derived.ended_at, zone)
+        yield "Time", from_to(derived.started_at, derived.ended_at, zone)
     if derived.people == 0:
         return  # the rest are noughts
-    if (peak := derived.peak).concurrent is not None:
-        yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
-    if derived.participant_minutes is not None:
-        yield "Participant time", spoken(round(derived.participant_minutes * 60))
-    if derived.average_stay_seconds is not None:
-        yield "Average stay", spoken(round(derived.average_stay_seconds))
-    if summary.recording_enabled is False and not derived.recorded_minutes:
-        yield "Recorded", "off"
-    elif derived.recorded_minutes is not None:
-        yield "Recorded", spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
+    yield from use_of(derived, summary)
     if derived.rejoins:
         yield "Rejoins", str(derived.rejoins)
     if derived.cost_estimate is not None:
         yield "Cost", shown(derived.cost_estimate)
-
-
-def span(start: datetime | None, end: datetime, zone: tzinfo = UTC) -> str:
-    """From when to when, in this zone; the date and the zone once where that is enough."""
-    end = end.astimezone(zone)
-    if start is None:
-        return f"until {end:%Y-%m-%d %H:%M %Z}"
-    start = start.astimezone(zone)
-    if start.utcoffset() != end.utcoffset():
-        return f"{start:%Y-%m-%d %H:%M %Z} – {end:%Y-%m-%d %H:%M %Z}"  # noqa: RUF001 - a dash between two times
-    if start.date() == end.date():
-        return f"{end:%Y-%m-%d} {start:%H:%M}–{end:%H:%M %Z}"  # noqa: RUF001
-    return f"{start:%Y-%m-%d %H:%M} – {end:%Y-%m-%d %H:%M %Z}"  # noqa: RUF001
 
 
 def _words(summary: RoomSummary) -> Iterator[str]:
@@ -289,15 +255,5 @@ _KNOWN = {
 }
 
 
-def _where(data: ReportData) -> Sequence[str]:
-    """The SID, ready to be copied, and the link. Both are checked values of ours, not text of the application."""
-    sid = f"`{plain(data.room_sid, LONGEST_WORD).replace('`', '')}`"
-    link = _link(data)
-    return (sid, f"<{link}|Open in Twilio Console>") if link else (sid,)
-
-
-def _link(data: ReportData) -> str:
-    """The link to the Console, escaped; empty if the template makes it no URL that Slack takes."""
-    url = data.links.console.replace("|", "%7C")
-    link = plain(url, LONGEST_LINK)
-    return "" if " " in link or link.endswith("…") else link
+def _where(data: ReportData) -> str:
+    return " · ".join(where(data.room_sid, data.links.console, longest=LONGEST_LINK))

@@ -20,8 +20,8 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, Undefined, no
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from room_reports.durations import spoken
 from room_reports.slack_text import LONGEST_READ, plain
+from room_reports.words import spoken
 
 LONGEST_TEMPLATE = 10_000
 LONGEST_VALUE = 300

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 LONGEST_READ = 4000
 """Characters of a text that are looked at; no place in a message shows more."""
 
+NAMELESS = "(room without a name)"
+
 MOST_MARKS = 4
 """Marks on one letter: more pile up over the lines around it, and no script needs them."""
 

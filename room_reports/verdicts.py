@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
-from room_reports.durations import spoken
 from room_reports.summaries import Reading, RoomSummary, unfamiliar
 from room_reports.troubles import Troubles
+from room_reports.words import spoken
 
 Severity = Literal["info", "notice", "warning"]
 

@@ -56,6 +56,20 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def spoken(seconds: int) -> str:
+    """A duration in its two largest units: `45 s`, `1 h 12 min`, `3 d 4 h`."""
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min"
+
+
 def from_now(at: datetime, now: datetime) -> str:
     """A time with how far away it is: `2026-11-23 10:00:00Z (in 12 min)`."""
     return f"{moment(at)} ({distance(at, now)})"

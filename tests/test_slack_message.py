@@ -14,12 +14,12 @@ from slack_sdk.errors import SlackObjectFormationError
 
 from room_reports import slack_report
 from room_reports.destinations import Notice
-from room_reports.durations import spoken
 from room_reports.reports import RoomReport
 from room_reports.slack_report import text_message
 from room_reports.slack_text import one_line, plain
 from room_reports.summaries import FIELDS
 from room_reports.verdicts import Verdict
+from room_reports.words import spoken
 from sandbox.messages import links, mentions, refusal, render
 from tests.support.block_kit import checked
 from tests.support.reports import CONSOLE_URL, ORDINARY, ROOM_SID, callback_with, make_report, summary_with

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from room_reports.callbacks import StatusCallback
-from room_reports.durations import spoken
 from room_reports.ledger import ROOM_STATES, Hold, Room
 from room_reports.ledger.pages import Place, Wanted
 from room_reports.reports import derive
@@ -17,6 +16,7 @@ from room_reports.summaries import read_summary
 from room_reports.verdicts import RULES
 from room_reports.waiting import Waiting, waits_of
 from room_reports.web.ops.desk import Desk, Patience
+from room_reports.words import spoken
 
 PAGE = 50
 """Rooms on a page."""

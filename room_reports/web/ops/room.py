@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from room_reports import slack_report
 from room_reports.costs import shown
-from room_reports.durations import spoken
 from room_reports.ledger import FINAL, PARTICIPANTS, PROVISIONAL, SUMMARY, Hold, Room, Step
 from room_reports.participants import Participant
+from room_reports.report_words import from_to, use_of
 from room_reports.reports import RoomReport
 from room_reports.story import Told, can_be_resent, deliveries_of, report_of, routes_of, told
 from room_reports.summaries import RoomSummary, read_summary
@@ -24,7 +24,7 @@ from room_reports.waiting import Waiting, waits_of
 from room_reports.web.ops import wording
 from room_reports.web.ops.desk import Desk
 from room_reports.web.ops.slack_message import as_html
-from room_reports.words import clean
+from room_reports.words import clean, spoken
 
 Tone = Literal["good", "neutral", "bad", "asked"]
 
@@ -166,19 +166,12 @@ def facts_of(report: RoomReport) -> Iterator[tuple[str, str]]:
     derived = report.data.derived
     summary = read_summary(report.data.summary or {}).summary
     if derived.ended_at is not None:
-        yield "Time", slack_report.span(derived.started_at, derived.ended_at)
+        yield "Time", from_to(derived.started_at, derived.ended_at)
     if derived.duration_seconds is not None:
         yield "Duration", spoken(derived.duration_seconds)
     if derived.people is not None:
         yield "People", _people(summary, derived.people)
-    if (peak := derived.peak).concurrent is not None:
-        yield "Peak", f"{peak.concurrent} at once" + (f", {peak.limit} allowed" if peak.limit is not None else "")
-    if derived.participant_minutes is not None:
-        yield "Participant time", spoken(round(derived.participant_minutes * 60))
-    if derived.average_stay_seconds is not None:
-        yield "Average stay", spoken(round(derived.average_stay_seconds))
-    if derived.recorded_minutes is not None:
-        yield "Recorded", spoken(round(derived.recorded_minutes * 60)) if derived.recorded_minutes else "nothing"
+    yield from use_of(derived, summary)
     if derived.cost_estimate is not None:
         yield "Cost", shown(derived.cost_estimate)
     yield from _named(summary)

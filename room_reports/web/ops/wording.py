@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from room_reports.durations import spoken
 from room_reports.ledger import TWILIO, Hold, is_twilio
 from room_reports.verdicts import RULES
 from room_reports.waiting import Waiting
-from room_reports.words import clean, distance
+from room_reports.words import clean, distance, spoken
 
 LONGEST_NAME = 80
 
