@@ -1,4 +1,4 @@
-"""Which Slack destinations have a message template, whether it works, and what happens when it does not.
+"""How each Slack destination has its messages: by which template, whether that works, what happens when it does not.
 
 Jinja is only imported where there is a template.
 """
@@ -6,8 +6,10 @@ Jinja is only imported where there is a template.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +18,23 @@ import structlog
 from config.destinations import SlackChannel
 from config.settings import Settings
 from room_reports.reports import RoomReport
-from room_reports.sample_reports import sample_reports
 from room_reports.slack_report import Writer, message, templated_message
 
 if TYPE_CHECKING:
     from room_reports.slack_template import SlackTemplate
 
 VARIABLE = "SLACK_TEMPLATE_FILE"
-BY_VARIABLES = ("slack", "slack_app")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A message of a report. `fault`: why its template failed and it is the built-in one, empty if it is as wanted."""
+
+    message: dict[str, Any]
+    fault: str = ""
+
+
+Maker = Callable[[RoomReport], Made]
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +51,7 @@ def template_problems(settings: Settings) -> list[str]:
 
 
 def _problem(source: str, settings: Settings) -> str | None:
+    from room_reports.sample_reports import sample_reports
     from room_reports.slack_template import SlackTemplate, TemplateFault
 
     tried = ""
@@ -67,17 +79,29 @@ def writer_of(settings: Settings, name: str) -> Writer:
     return message
 
 
-def templated(settings: Settings) -> list[str]:
-    """The destinations that have a template."""
-    return [name for name, _, _ in _templates(settings)]
+def makers_of(settings: Settings) -> dict[str, Maker]:
+    """What makes the message of a report for each Slack destination as it is sent there, in its time zone."""
+    zones: dict[str, tzinfo] = dict.fromkeys(_by_variables(settings), UTC)
+    described = settings.plan.destinations.items()
+    zones |= {name: one.timezone for name, one in described if isinstance(one, SlackChannel)}
+    return {name: partial(_made, writer_of(settings, name), zone) for name, zone in zones.items()}
+
+
+def _made(write: Writer, zone: tzinfo, report: RoomReport) -> Made:
+    return write.make(report, zone) if isinstance(write, Templated) else Made(write(report, zone))
+
+
+def _by_variables(settings: Settings) -> list[str]:
+    """The Slack destinations of variables."""
+    given = {"slack": settings.slack_webhook_url, "slack_app": settings.slack_bot_token}
+    return [name for name, value in given.items() if value is not None]
 
 
 def _templates(settings: Settings) -> Iterator[tuple[str, str, str | None]]:
     """Each destination with a template, where that is set, and its text (None: it cannot be read)."""
     if settings.slack_template_file is not None:
         source = _read(settings.slack_template_file)
-        given = {"slack": settings.slack_webhook_url, "slack_app": settings.slack_bot_token}
-        yield from ((name, VARIABLE, source) for name in BY_VARIABLES if given[name] is not None)
+        yield from ((name, VARIABLE, source) for name in _by_variables(settings))
     for name, described in settings.plan.destinations.items():
         if isinstance(described, SlackChannel) and described.template is not None:
             yield name, f"DESTINATIONS_FILE: destinations.{name}.template", described.template
@@ -100,14 +124,20 @@ class Templated:
 
     def __call__(self, report: RoomReport, zone: tzinfo = UTC) -> dict[str, Any]:
         """The message for a report. Never raises for what is in the template or the report."""
-        from room_reports.slack_template import TemplateFault
-
-        try:
-            return templated_message(report, self._template.render(json.loads(report.to_json()), zone))
-        except TemplateFault as fault:
+        made = self.make(report, zone)
+        if made.fault:
             self._failures += 1
             room = report.data.room_sid
             log.warning(
-                "template_failed", destination=self._name, room_sid=room, problem=str(fault), failures=self._failures
+                "template_failed", destination=self._name, room_sid=room, problem=made.fault, failures=self._failures
             )
-        return message(report, zone)
+        return made.message
+
+    def make(self, report: RoomReport, zone: tzinfo) -> Made:
+        """The same to look at: a failure is told, and neither logged nor counted."""
+        from room_reports.slack_template import TemplateFault
+
+        try:
+            return Made(templated_message(report, self._template.render(json.loads(report.to_json()), zone)))
+        except TemplateFault as fault:
+            return Made(message(report, zone), str(fault))

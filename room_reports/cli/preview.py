@@ -18,7 +18,7 @@ from room_reports.costs import Rates
 from room_reports.insights import state_of
 from room_reports.reports import Completeness, Provenance, RoomReport, build_report
 from room_reports.story import report_of
-from room_reports.templates import templated, writer_of
+from room_reports.templates import Made, makers_of
 from room_reports.words import clean
 
 
@@ -43,16 +43,21 @@ def preview(source: str, form: str | None, as_json: bool) -> None:
     if form and as_json:
         raise click.UsageError("--as and --json exclude each other")
     report = report_for(source)
-    own = by_templates(report)
-    payload, body = own.pop("slack", None) or slack_report.message(report), report.to_json()
+    own = {name: make(report) for name, make in makers_of(load_or_exit()).items()}
+    for name, made in own.items():
+        if made.fault:
+            click.echo(f"{name} gets the built-in message, for its template fails: {made.fault}", err=True)
+    built_in, body = Made(slack_report.message(report)), report.to_json()
+    payload = own.pop("slack", built_in).message
     text = slack_report.text_message(report)["text"]
     forms: dict[str, Any] = {
         "provisional": slack_report.provisional_message(report),
-        "report": own.pop("slack_app", None) or slack_report.message(report),
+        "report": own.pop("slack_app", built_in).message,
         "thread": slack_report.details_message(report),
     }
+    named = {name: made.message for name, made in own.items()}
     if as_json:
-        print_json({"slack": payload, "slack_app": forms, "webhook": json.loads(body), **own})
+        print_json({"slack": payload, "slack_app": forms, "webhook": json.loads(body), **named})
     elif form == "text":
         click.echo(readable(text))
     elif form == "slack":
@@ -64,22 +69,16 @@ def preview(source: str, form: str | None, as_json: bool) -> None:
     else:
         click.echo(f"{heading('Slack, as text')}\n{readable(text)}\n\n{heading('Slack, the payload')}")
         print_json(payload)
-        for name, other in own.items():
-            click.echo(f"\n{heading(f'{name}, by its template')}")
-            print_json(other)
+        for name, other in named.items():
+            if other != built_in.message:
+                click.echo(f"\n{heading(f'{name}, by its template and time zone')}")
+                print_json(other)
         first = forms["provisional"]["text"]
         click.echo(f"\n{heading('Slack app, until the report is there')}\n{readable(first)}")
         if forms["thread"]:
             click.echo(f"\n{heading('Slack app, in the thread below')}\n{readable(forms['thread']['text'])}")
         click.echo(f"\n{heading(f'Webhook, the body ({len(body)} bytes)')}")
         print_json(json.loads(body))
-
-
-def by_templates(report: RoomReport) -> dict[str, dict[str, Any]]:
-    """The message for each destination that has a template."""
-    settings = load_or_exit()
-    zones = {name: getattr(one, "timezone", UTC) for name, one in settings.plan.destinations.items()}
-    return {name: writer_of(settings, name)(report, zones.get(name, UTC)) for name in templated(settings)}
 
 
 def report_for(source: str) -> RoomReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -73,8 +73,16 @@ class LedgerWriter:
         """Makes the attempt that is queued, with this outcome."""
         assert self.ledger.finish(self._begin(sid, step), outcome, took=took) is not None
 
-    def summarise(self, sid: str, *, state: str = "complete", reason: str | None = None, **changes: Any) -> None:
-        """Finishes the summary step and opens both deliveries; `changes` are fields of the summary."""
+    def summarise(
+        self,
+        sid: str,
+        *,
+        state: str = "complete",
+        reason: str | None = None,
+        opens: Sequence[str] = ("slack", "webhook"),
+        **changes: Any,
+    ) -> None:
+        """Finishes the summary step and opens these deliveries; `changes` are fields of the summary."""
         room = self.ledger.room(sid)
         assert room is not None
         summary = (
@@ -104,7 +112,7 @@ class LedgerWriter:
             participant_seconds=summary["total_participant_duration_sec"],
             recorded_seconds=summary["total_recording_duration_sec"],
         )
-        self.attempt(sid, "summary", Outcome(state, reason, fields=fields, opens=("slack", "webhook"), day=day))
+        self.attempt(sid, "summary", Outcome(state, reason, fields=fields, opens=tuple(opens), day=day))
 
     def deliver(self, sid: str, *names: str) -> None:
         """Delivers the report."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from config.settings import Settings
 from config.thresholds import Thresholds
 from room_reports.costs import Rates
-from room_reports.lanes import lanes_of
-from room_reports.ledger import Lane, Ledger, LedgerUnavailable, is_twilio
+from room_reports.lanes import kinds, lanes_of
+from room_reports.ledger import Lane, Ledger, LedgerUnavailable
+from room_reports.templates import Maker, makers_of
 from room_reports.web.ops.sessions import KnownBrowsers
 from room_reports.web.tally import Tally
 
@@ -23,10 +24,15 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Desk:
-    """The ledger, and what of the settings the page shows or needs. `password` is the one that is asked for."""
+    """The ledger, and what of the settings the page shows or needs. `password` is the one that is asked for.
+
+    `kinds`: of every destination, by name; `slack`: what makes the messages of those in Slack.
+    """
 
     ledger: Ledger
     lanes: tuple[Lane, ...]
+    kinds: Mapping[str, str]
+    slack: Mapping[str, Maker]
     console_url: str
     thresholds: Thresholds
     rates: Rates
@@ -43,6 +49,8 @@ class Desk:
         return cls(
             ledger=ledger,
             lanes=tuple(lanes_of(settings)),
+            kinds=kinds(settings),
+            slack=makers_of(settings),
             console_url=settings.console_url,
             thresholds=settings.verdict_thresholds,
             rates=Rates.of(settings),
@@ -56,7 +64,7 @@ class Desk:
     @property
     def destinations(self) -> tuple[str, ...]:
         """The names of the destinations in the settings."""
-        return tuple(lane.name for lane in self.lanes if not is_twilio(lane.name))
+        return tuple(self.kinds)
 
 
 class Patience:

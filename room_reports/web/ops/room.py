@@ -19,6 +19,7 @@ from room_reports.report_words import from_to, use_of
 from room_reports.reports import RoomReport
 from room_reports.story import Told, can_be_resent, deliveries_of, report_of, routes_of, told
 from room_reports.summaries import RoomSummary, read_summary
+from room_reports.templates import Made
 from room_reports.verdicts import Verdict
 from room_reports.waiting import Waiting, waits_of
 from room_reports.web.ops import wording
@@ -50,19 +51,32 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Message:
+    """What some destinations have of the room in Slack, or will have. `names`: theirs, empty where there is but one.
+
+    `fault`: why their template failed, empty if it did not; `is_begun`: it says that the room has ended, and the report
+    takes its place; `is_draft`: it is not sent yet.
+    """
+
+    names: list[str]
+    html: Markup
+    fault: str
+    is_begun: bool
+    is_draft: bool
+
+
+@dataclass(frozen=True)
 class RoomPage:
-    """All that the template needs. `message`: None where Slack is not told of the room; `participants`: None where they
-    are not known, `left_out`: how many more there were."""
+    """All that the template needs. `messages`: none where Slack is not told of the room; `participants`: None where
+    they are not known, `left_out`: how many more there were."""
 
     room: Room
     story: list[Event]
     waits: list[Waiting]
     deliveries: list[Delivery]
-    is_reported: bool
     facts: list[tuple[str, str]]
     verdicts: tuple[Verdict, ...]
-    message: Markup | None
-    is_begun: bool
+    messages: list[Message]
     participants: tuple[Participant, ...] | None
     left_out: int
     console: str
@@ -74,21 +88,17 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
     now = datetime.now(UTC)
     report = report_of(room, console_url=desk.console_url, thresholds=desk.thresholds, rates=desk.rates, at=now)
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
-    fetched = [step.state in FINAL for step in room.steps if step.name in (SUMMARY, PARTICIPANTS)]
-    is_reported = all(fetched) and summary_step.state != "expired"
-    is_begun = any(step.state == PROVISIONAL for step in room.steps)
-    form = slack_report.provisional_message if is_begun else slack_report.message
+    is_fetched = all(step.state in FINAL for step in room.steps if step.name in (SUMMARY, PARTICIPANTS))
+    is_reported = is_fetched and summary_step.state != "expired"
     deliveries = deliveries_of(room, configured=desk.destinations)
     return RoomPage(
         room=room,
         story=list(story_of(room)),
         waits=waits_of(room, holds, now=now),
         deliveries=[Delivery(step, can_be_resent(step)) for step in deliveries.values()],
-        is_reported=is_reported,
         facts=[*facts_of(report), *routing_of(room)],
         verdicts=report.data.verdicts if is_reported else (),
-        message=as_html(form(report)) if is_told_slack(desk, summary_step) else None,
-        is_begun=is_begun,
+        messages=messages_of(desk, room, report, is_fetched=is_fetched),
         participants=report.data.participants,
         left_out=sum(one.count for one in report.data.left_out if one.path == "participants"),
         console=report.data.links.console,
@@ -96,9 +106,19 @@ def room_page(desk: Desk, room: Room, holds: Sequence[Hold]) -> RoomPage:
     )
 
 
-def is_told_slack(desk: Desk, summary_step: Step) -> bool:
-    """Whether a message about the room was sent to Slack, or will be."""
-    return not {"slack", "slack_app"}.isdisjoint(desk.destinations) and summary_step.state != "expired"
+def messages_of(desk: Desk, room: Room, report: RoomReport, *, is_fetched: bool) -> list[Message]:
+    """Each message in Slack, once for all that have the same; before anything is sent, what every one would have."""
+    steps = {step.name: step for step in room.steps}
+    told = [name for name in desk.slack if name in steps] or ([] if is_fetched else list(desk.slack))
+    found: dict[tuple[Markup, str, bool], list[str]] = {}
+    for name in told:
+        is_begun = name in steps and steps[name].state == PROVISIONAL
+        made = Made(slack_report.provisional_message(report)) if is_begun else desk.slack[name](report)
+        found.setdefault((as_html(made.message), made.fault, is_begun), []).append(name)
+    return [
+        Message(names if len(desk.slack) > 1 else [], html, fault, is_begun, is_draft=not (is_fetched or is_begun))
+        for (html, fault, is_begun), names in found.items()
+    ]
 
 
 def story_of(room: Room) -> Iterator[Event]:

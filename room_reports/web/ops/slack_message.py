@@ -1,7 +1,7 @@
 """A Slack message as HTML, as it looks in the channel: the blocks of `room_reports.slack_report`, all escaped.
 
-Of Slack's mrkdwn only what our builder writes is live: `*bold*`, `` `code` `` and `<url|label>`; anything else stays
-text. https://docs.slack.dev/messaging/formatting-message-text
+Of Slack's mrkdwn only what stands within a line is live: `*bold*`, `_italic_`, `~struck~`, `` `code` `` and
+`<url|label>`; anything else stays text. https://docs.slack.dev/messaging/formatting-message-text
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-_MARKUP = re.compile(r"<(?P<url>https?://[^|<>]+)\|(?P<label>[^<>]+)>|\*(?P<bold>[^*\n]+)\*|`(?P<code>[^`\n]+)`")
+_MARKUP = re.compile(
+    r"<(?P<url>https?://[^|<>]+)\|(?P<label>[^<>]+)>|`(?P<code>[^`\n]+)`"
+    r"|(?<!\w)(?P<mark>[*_~])(?P<marked>(?:(?!(?P=mark)).)+)(?P=mark)(?!\w)"
+)
+_ELEMENTS = {"*": Markup("<strong>{}</strong>"), "_": Markup("<em>{}</em>"), "~": Markup("<s>{}</s>")}
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 
 Block = Mapping[str, Any]
@@ -55,9 +59,9 @@ def _live(found: re.Match[str]) -> Markup:
     if found["url"]:
         link = Markup('<a href="{}" rel="noreferrer">{}</a>')
         return link.format(_literal(found["url"]), _literal(found["label"]))
-    if found["bold"]:
-        return Markup("<strong>{}</strong>").format(_literal(found["bold"]))
-    return Markup("<code>{}</code>").format(_literal(found["code"]))
+    if found["code"]:
+        return Markup("<code>{}</code>").format(_literal(found["code"]))
+    return _ELEMENTS[found["mark"]].format(_literal(found["marked"]))
 
 
 def _literal(text: str) -> str:

@@ -127,6 +127,7 @@ def add_reading(blueprint: Blueprint, desk: Desk) -> None:
             rooms=listing.rooms(desk, patience, query, [held.hold for held in state.held]),
             query=query,
             destinations=desk.destinations,
+            kinds=desk.kinds,
             verdicts=listing.VERDICTS,
         )
 
@@ -184,7 +185,7 @@ def add_acting(blueprint: Blueprint, desk: Desk) -> None:
         if not can_be_resent(step):
             flash(f"The delivery to {name} is under way already: nothing was resent.")
         elif step.state == "delivered" and request.form.get("confirmed") != "yes":
-            return render_template("confirm.html", room=room, step=step)
+            return render_template("confirm.html", room=room, step=step, kind=desk.kinds[name])
         elif desk.ledger.resend(sid, [name], who=who(desk)):
             log.info("resend asked for", room_sid=sid, step=name, who=who(desk), request_id=g.get("request_id"))
             held = {hold.lane for hold in patience.ask(desk.ledger.holds)}

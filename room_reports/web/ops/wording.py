@@ -108,8 +108,8 @@ def what_is_held(hold: Hold) -> str:
     return f"Nothing is delivered to {lane(hold.lane)}"
 
 
-def what_to_do(hold: Hold) -> str:
-    """What an operator does about a hold."""
+def what_to_do(hold: Hold, kind: str | None = None) -> str:
+    """What an operator does about a hold. `kind`: of a destination that is in the settings."""
     if hold.reason == "rate_limited":
         return "Nothing: it asked for a pause, and it goes on by itself."
     if is_twilio(hold.lane) and hold.reason == "unauthorized":
@@ -118,12 +118,13 @@ def what_to_do(hold: Hold) -> str:
         return f"Set credentials that work ({where}) and restart. It is tried again by itself."
     if hold.reason == "not_configured":
         return f"Put {lane(hold.lane)} back into the settings and restart: what waits for it goes out."
-    if hold.lane == "slack" and hold.until is None:
-        return "Make a new incoming webhook in Slack, set SLACK_WEBHOOK_URL, restart, and then resume."
-    if hold.lane == "slack_app" and hold.reason in ("unauthorized", "gone"):
-        return (
-            "Invite the app to SLACK_CHANNEL, or give its token the scopes of the README. It is tried again by itself."
-        )
+    if kind == "slack" and hold.until is None:
+        url = "SLACK_WEBHOOK_URL" if hold.lane == kind else f"what destinations.{hold.lane}.url leads to"
+        return f"Make a new incoming webhook in Slack, set {url}, restart, and then resume."
+    if kind == "slack_app" and hold.reason in ("unauthorized", "gone"):
+        channel = "SLACK_CHANNEL" if hold.lane == kind else f"the channel of destinations.{hold.lane}"
+        scopes = "the scopes of docs/features.md"
+        return f"Invite the app to {channel}, or give its token {scopes}. It is tried again by itself."
     if hold.until is None:
         return "Repair it there, and then resume: until then nothing goes out, and nothing is lost."
     return "Repair it if it is yours. It is tried again by itself, or at once when you resume."

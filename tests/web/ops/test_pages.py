@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,7 +14,7 @@ import requests
 from flask import render_template
 
 from config.settings import load
-from room_reports.ledger import Outcome
+from room_reports.ledger import LaneNews, Outcome
 from room_reports.ledger.pages import Place
 from room_reports.web import create_app
 from room_reports.web.ops import listing
@@ -28,6 +30,7 @@ from tests.web.conftest import Door
 from tests.web.ops.conftest import PASSWORD, SLACK_URL, Visitor, environment
 
 HOUR = timedelta(hours=1)
+WithFile = Callable[[str], tuple[Visitor, LedgerWriter]]
 
 
 def listed(page: requests.Response) -> list[str]:
@@ -38,7 +41,31 @@ def listed(page: requests.Response) -> list[str]:
 
 def text_of(page: requests.Response) -> str:
     """What one reads, on one line."""
-    return " ".join(re.sub(r"<[^>]*>", " ", page.text).split())
+    return read(page.text)
+
+
+def read(html: str) -> str:
+    """The same of a part of a page."""
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+
+
+WEBHOOK, APP = 'kind = "slack"\nurl = "env:URL"\n', 'kind = "slack_app"\ntoken = "env:TOKEN"\nchannel = "C0123456789"\n'
+REFERRED = {"URL": SLACK_URL, "TOKEN": "xoxb-not-to-be-shown-anywhere"}
+
+
+@pytest.fixture
+def with_file(valkey: RedisServer, store: redis.Redis, door: Door, tmp_path: Path) -> WithFile:
+    """Somebody signed in where there is `DESTINATIONS_FILE`, and who brings rooms about there."""
+
+    def make(text: str) -> tuple[Visitor, LedgerWriter]:
+        file = tmp_path / "destinations.toml"
+        file.write_text(text)
+        variables = {"DESTINATIONS_FILE": str(file), **REFERRED}
+        visitor = Visitor(door(SLACK_WEBHOOK_URL=SLACK_URL, SLACK_RATE="0", OPS_PASSWORD=PASSWORD, **variables))
+        visitor.sign_in()
+        return visitor, LedgerWriter(load(environment(valkey, **variables)), store)
+
+    return make
 
 
 class TestRooms:
@@ -146,6 +173,24 @@ class TestRooms:
         assert detail in page
         assert "set SLACK_WEBHOOK_URL, restart, and then resume" in page
         assert "1 unfinished step waits since" in page
+
+    @pytest.mark.parametrize(
+        ("described", "lane_news", "remedy"),
+        [
+            (WEBHOOK, "operator", "set what destinations.berlin.url leads to, restart, and then resume"),
+            (APP, "heals", "Invite the app to the channel of destinations.berlin, or give"),
+        ],
+    )
+    def test_a_hold_of_a_destination_of_the_file(
+        self, with_file: WithFile, described: str, lane_news: LaneNews, remedy: str
+    ) -> None:
+        visitor, writer = with_file(f"[destinations.berlin]\n{described}rate = 0")
+        sid = writer.open(1, "daily", ago=HOUR)
+        writer.summarise(sid, opens=["berlin"])
+        writer.attempt(sid, "berlin", Outcome("waiting", "gone", "archived", counts=False, lane=lane_news))
+        page = text_of(visitor.get("/"))
+        assert "Nothing is delivered to berlin until" in page
+        assert remedy in page
 
     def test_all_is_well_when_it_is(self, operator: Visitor, writer: LedgerWriter) -> None:
         writer.delivered(1, "daily", ago=HOUR)
@@ -268,6 +313,44 @@ class TestRoom:
         assert visitor.send(page, f"/rooms/{sid}/resend", destination="slack_app", confirmed="yes").status_code == 200
         room = writer.ledger.room(sid)
         assert room is not None and [step.series for step in room.steps] == [1, 0], "there is no report to send again"
+
+    def test_each_destination_shows_the_message_that_its_template_made(self, with_file: WithFile) -> None:
+        visitor, writer = with_file(
+            f'[destinations.berlin]\n{APP}rate = 0\ntemplate = "_Guten_ *Tag*, {{{{ data.room_name }}}}"\n'
+            f"[destinations.plain]\n{WEBHOOK}"
+            f'[destinations.fragile]\n{WEBHOOK}template = "{{{{ 10 / ((data.derived.people or 1) - 7) }}}}"\n'
+        )
+        sid = writer.open(1, "daily <b>", ago=HOUR)
+        writer.summarise(sid, opens=["slack", "berlin", "fragile"], unique_participant_identities=7)
+        page = visitor.get(f"/rooms/{sid}").text
+        first, *parts = page[page.index('id="message"') : page.index('id="summary"')].split("<h3>")
+        assert read(first).endswith("In Slack")
+        messages = [read(part) for part in parts]
+        assert [one.partition(" ")[0] for one in messages] == ["slack", "berlin", "fragile"], "plain is not told of it"
+        assert "<em>Guten</em> <strong>Tag</strong>, daily &lt;b&gt;" in page
+        assert "7 people" not in messages[1]
+        assert "The built-in message, for its template fails with this report: line 1: divides" in messages[2]
+        assert "7 people" in messages[0] and "7 people" in messages[2]
+        assert "Not sent yet" not in page
+
+    def test_what_would_be_sent_is_shown_once_for_all_that_get_the_same(self, with_file: WithFile) -> None:
+        visitor, writer = with_file(
+            f'[destinations.berlin]\n{WEBHOOK}template = "Guten Tag"\n[destinations.plain]\n{WEBHOOK}'
+        )
+        page = text_of(visitor.get(f"/rooms/{writer.open(1, 'daily', ago=HOUR)}"))
+        assert "In Slack slack, plain Not sent yet" in page and "berlin Not sent yet" in page
+
+    @pytest.mark.parametrize(
+        ("described", "follows"), [(WEBHOOK, "makes a second message"), (APP, "edits its message")]
+    )
+    def test_a_resend_says_what_comes_of_it(self, with_file: WithFile, described: str, follows: str) -> None:
+        visitor, writer = with_file(f"[destinations.berlin]\n{described}rate = 0")
+        sid = writer.open(1, "daily", ago=HOUR)
+        writer.summarise(sid, opens=["berlin"])
+        writer.deliver(sid, "berlin")
+        page = visitor.get(f"/rooms/{sid}")
+        assert "Guten" not in page.text and "In Slack berlin" in text_of(page)
+        assert follows in text_of(visitor.send(page, f"/rooms/{sid}/resend", destination="berlin"))
 
     def test_a_message_that_is_to_come_is_called_so_and_one_that_never_comes_is_not_shown(
         self, operator: Visitor, writer: LedgerWriter
