@@ -10,12 +10,12 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
-from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
 from room_reports.costs import CostEstimate, Rates, estimate
 from room_reports.ledger import Day, EndedRoom
+from room_reports.reports import console_link
 from room_reports.summaries import clean_text
 from room_reports.verdicts import RULES
 
@@ -213,7 +213,7 @@ def _named(room: EndedRoom, console_url: str) -> DigestedRoom:
         ended_at=room.ended,
         verdicts=tuple(code for code in room.verdicts if SEVERITIES.get(code) in ("warning", "notice")),
         seconds_to_summary=None if room.seconds_to_summary is None else round(room.seconds_to_summary, 1),
-        console=console_url.replace("{room_sid}", quote(room.sid, safe="")),
+        console=console_link(console_url, room.sid),
     )
 
 

@@ -40,7 +40,8 @@ from room_reports.ledger import (
     moment,
 )
 from room_reports.participants import Identities, fields_of, known_in
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
+from room_reports.report_building import build_report, origin_of_summary
+from room_reports.reports import Provenance, RoomReport
 from room_reports.routing import route, traits_of
 from room_reports.telemetry.tracing import NO_TRACES, Span, Traces
 from room_reports.verdicts import usual_of
@@ -356,10 +357,8 @@ def report_of(service: Service, claim: Claim, row: Mapping[str, str]) -> RoomRep
         room_name=row.get("name") or None,
         callback=StatusCallback.from_json(row["callback"]) if row.get("callback") else None,
         summary=summary,
-        completeness=Completeness(
-            state="complete" if row["summary.state"] == "complete" else "partial",
-            reason=row.get("summary.reason") if row["summary.state"] != "complete" else None,
-        ),
+        is_complete=row["summary.state"] == "complete",
+        reason=row.get("summary.reason"),
         provenance=Provenance(
             source=row["source"],
             first_asked_at=moment(row.get("first_asked")),

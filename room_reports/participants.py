@@ -61,7 +61,7 @@ class Participant(BaseModel, frozen=True):
     @property
     def has_trouble(self) -> bool:
         """Whether the connection ended as it should not."""
-        return has_trouble(vars(self))
+        return has_trouble(self)
 
     def to_row(self) -> str:
         """As JSON, without what is not known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 
-from room_reports.reports import Derived
+from room_reports.derived import Derived
 from room_reports.summaries import RoomSummary
 from room_reports.words import spoken
 

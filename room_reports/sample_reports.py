@@ -10,7 +10,8 @@ from typing import Any
 from room_reports.callbacks import StatusCallback
 from room_reports.costs import Rates
 from room_reports.participants import Identities, Known, read_participant
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.report_building import build_report
+from room_reports.reports import Provenance, RoomReport
 
 ACCOUNT = "AC" + "0" * 32
 ROOM = "RM" + "0" * 32
@@ -61,7 +62,7 @@ def sample_reports(console_url: str) -> dict[str, RoomReport]:
     hostile_summary = {name: HOSTILE if isinstance(value, str) else value for name, value in SUMMARY.items()}
     return {
         "a complete report": _sample(console_url, SUMMARY, people=(PARTICIPANT,), issues=[ISSUE]),
-        "a partial report": _sample(console_url, None, state="partial"),
+        "a partial report": _sample(console_url, None, is_complete=False),
         "an empty report": _sample(console_url, {}, callback=None, name=None),
         "a hostile report": _sample(
             console_url,
@@ -93,7 +94,7 @@ def _sample(
     *,
     callback: StatusCallback | None = CALLBACK,
     name: str | None = "weekly-planning",
-    state: str = "complete",
+    is_complete: bool = True,
     people: Any = None,
     issues: Any = None,
 ) -> RoomReport:
@@ -105,7 +106,7 @@ def _sample(
         room_name=name,
         callback=callback,
         summary=summary,
-        completeness=Completeness(state="complete" if state == "complete" else "partial", reason=None),
+        is_complete=is_complete,
         provenance=Provenance(source="callback", first_asked_at=END, last_asked_at=END, times_asked=1),
         reported_at=END + timedelta(minutes=10),
         console_url=console_url,

@@ -12,9 +12,10 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from room_reports.costs import shown
+from room_reports.derived import Derived
 from room_reports.ledger import is_twilio
 from room_reports.report_words import from_to, use_of
-from room_reports.reports import Derived, ReportData, RoomReport
+from room_reports.reports import ReportData, RoomReport
 from room_reports.slack_blocks import (
     LONGEST_SID,
     Block,

@@ -12,7 +12,8 @@ from room_reports.callbacks import StatusCallback
 from room_reports.costs import Rates
 from room_reports.ledger import FINAL, PARTICIPANTS, PROVISIONAL, SUMMARY, Room, Step
 from room_reports.participants import known_in
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report, origin_of_summary
+from room_reports.report_building import build_report, origin_of_summary
+from room_reports.reports import Provenance, RoomReport
 from room_reports.words import span
 
 
@@ -74,16 +75,14 @@ def can_be_resent(step: Step) -> bool:
 def report_of(room: Room, *, console_url: str, thresholds: Thresholds, rates: Rates, at: datetime) -> RoomReport:
     """The report as it would be delivered at `at`."""
     summary_step = next(step for step in room.steps if step.name == SUMMARY)
-    is_complete = summary_step.state == "complete"
     return build_report(
         room_sid=room.sid,
         account_sid=room.account_sid,
         room_name=room.name or None,
         callback=StatusCallback.from_json(room.callback) if room.callback else None,
         summary=room.summary,
-        completeness=Completeness(
-            state="complete" if is_complete else "partial", reason=None if is_complete else summary_step.reason
-        ),
+        is_complete=summary_step.state == "complete",
+        reason=summary_step.reason,
         provenance=Provenance(
             source=room.source,
             first_asked_at=room.first_asked,

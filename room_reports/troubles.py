@@ -1,7 +1,6 @@
-"""What went wrong for single participants: read from their records, and from the issues that Twilio detected. Pure.
+"""What went wrong for single participants: by how their connections ended, and the issues Twilio detected. Pure.
 
-Records are Twilio's participant resources, issues are the `detected_issues.details` of an event; both are open in what
-they may hold, so what does not read is passed over. Identities are not looked at.
+Issues are the `detected_issues.details` of an event, open in what they may hold, so what does not read is passed over.
 https://www.twilio.com/docs/video/troubleshooting/video-log-analyzer-api
 """
 
@@ -11,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 MEDIA = range(53400, 53500)
 """Error codes about media. https://www.twilio.com/docs/api/errors"""
@@ -23,6 +22,16 @@ MINOR = frozenset({"low", "medium", "minor", "info", "warning"})
 """Severities of issues that most rooms have."""
 
 LONGEST_NAME = 40
+
+
+class Connection(Protocol):
+    """How a participant's connection ended: Twilio's code, None for no error, and a word of an open set."""
+
+    @property
+    def error_code(self) -> int | None: ...
+
+    @property
+    def end_reason(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -37,39 +46,31 @@ class Troubles:
 
 
 def find_troubles(
-    participants: Iterable[Mapping[str, Any]] | None, issues: Iterable[Mapping[str, Any]] | None
+    connections: Iterable[Connection] | None, issues: Iterable[Mapping[str, Any]] | None
 ) -> Troubles | None:
     """The troubles of a room; None when neither is known."""
-    if participants is None and issues is None:
+    if connections is None and issues is None:
         return None
-    connections = broken_off = media_lost = 0
-    for participant in participants or ():
-        connections += 1
-        code = _code_of(participant)
-        media_lost += code in MEDIA
-        broken_off += code not in MEDIA and _broke_off(code, participant.get("end_reason"))
+    total = broken_off = media_lost = 0
+    for connection in connections or ():
+        total += 1
+        lost_media = connection.error_code in MEDIA
+        media_lost += lost_media
+        broken_off += not lost_media and _broke_off(connection)
     names = Counter(name for issue in issues or () if (name := _severe_name(issue)))
-    return Troubles(connections, broken_off, media_lost, tuple(names.most_common()))
+    return Troubles(total, broken_off, media_lost, tuple(names.most_common()))
 
 
-def has_trouble(participant: Mapping[str, Any]) -> bool:
+def has_trouble(connection: Connection) -> bool:
     """Whether this connection lost its media or broke off."""
-    code = _code_of(participant)
-    return code in MEDIA or _broke_off(code, participant.get("end_reason"))
+    return connection.error_code in MEDIA or _broke_off(connection)
 
 
-def _code_of(participant: Mapping[str, Any]) -> int:
-    code = participant.get("error_code")
-    if isinstance(code, str) and re.fullmatch(r"[0-9]{1,9}", code):
-        return int(code)
-    return code if isinstance(code, int) and not isinstance(code, bool) else 0
-
-
-def _broke_off(code: int, end_reason: object) -> bool:
-    """By the error code, which is documented; without one by the reason, which is an open set of words."""
-    if code:
-        return code not in HARMLESS
-    return isinstance(end_reason, str) and _BROKEN.search(end_reason) is not None
+def _broke_off(connection: Connection) -> bool:
+    """By the error code, which is documented; without one by the reason."""
+    if connection.error_code:
+        return connection.error_code not in HARMLESS
+    return _BROKEN.search(connection.end_reason or "") is not None
 
 
 _BROKEN = re.compile(r"error|fail|lost|timed?[_-]?out|unexpected", re.IGNORECASE)

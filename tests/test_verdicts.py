@@ -14,7 +14,7 @@ from room_reports.reports import RoomReport
 from room_reports.summaries import FIELDS, KNOWN_VALUES
 from room_reports.troubles import Troubles, find_troubles
 from room_reports.verdicts import RULES
-from tests.support.reports import callback_with, make_report, summary_with
+from tests.support.reports import callback_with, make_report, participant, summary_with
 
 MINUTE = 60
 
@@ -108,7 +108,7 @@ def test_documented_values_are_not_flagged(field: str, value: str) -> None:
 
 def left(code: object = None, reason: object = None) -> dict[str, Any]:
     """A participant's record."""
-    return {"participant_sid": "PA1", "error_code": code, "end_reason": reason}
+    return {"error_code": code, "end_reason": reason}
 
 
 def issue(kind: object, severity: object = "high") -> dict[str, Any]:
@@ -120,7 +120,7 @@ FINE = left(None, "disconnected_via_api")
 
 
 @pytest.mark.parametrize(
-    ("participant", "broken_off", "media_lost"),
+    ("record", "broken_off", "media_lost"),
     [
         (FINE, 0, 0),
         (left(0, ""), 0, 0),
@@ -143,8 +143,8 @@ FINE = left(None, "disconnected_via_api")
         ({}, 0, 0),
     ],
 )
-def test_how_a_connection_ended(participant: dict[str, Any], broken_off: int, media_lost: int) -> None:
-    assert find_troubles([participant], None) == Troubles(1, broken_off, media_lost, ())
+def test_how_a_connection_ended(record: dict[str, Any], broken_off: int, media_lost: int) -> None:
+    assert find_troubles([participant(record)], None) == Troubles(1, broken_off, media_lost, ())
 
 
 def test_severe_issues_are_counted_in_plain_words() -> None:

@@ -23,7 +23,8 @@ from room_reports.destinations import Delivery
 from room_reports.errors import Failure
 from room_reports.lanes import accounts_of, lanes_of
 from room_reports.ledger import LedgerUnavailable
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.report_building import build_report
+from room_reports.reports import Provenance, RoomReport
 from room_reports.service import make_insights, make_transport
 from room_reports.slack_api import SlackApi
 from room_reports.templates import template_problems
@@ -173,7 +174,7 @@ def sample_report(settings: Settings, now: datetime) -> RoomReport:
             "total_participant_duration_sec": 3600,
             "processing_state": "complete",
         },
-        completeness=Completeness(state="complete"),
+        is_complete=True,
         provenance=Provenance(source="doctor", first_asked_at=None, last_asked_at=None, times_asked=0),
         reported_at=now,
         console_url=settings.console_url,

@@ -16,7 +16,8 @@ from room_reports.cli.desk import open_desk
 from room_reports.cli.terminal import ROOM_SID, print_json
 from room_reports.costs import Rates
 from room_reports.insights import state_of
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.report_building import build_report
+from room_reports.reports import Provenance, RoomReport
 from room_reports.story import report_of
 from room_reports.templates import Made, makers_of
 from room_reports.words import clean
@@ -116,16 +117,14 @@ def summary_in(source: str) -> dict[str, Any]:
 def report_from(summary: dict[str, Any], settings: Settings) -> RoomReport:
     """The report of a summary alone, as if reconciling had found the room just now."""
     now = datetime.now(UTC)
-    is_complete = state_of(summary.get("processing_state")) == "complete"
     return build_report(
         room_sid=str(summary.get("room_sid") or "RM" + "0" * 32),
         account_sid=str(summary.get("account_sid") or settings.twilio_account_sid),
         room_name=None,
         callback=None,
         summary=summary,
-        completeness=Completeness(
-            state="complete" if is_complete else "partial", reason=None if is_complete else "not_ready"
-        ),
+        is_complete=state_of(summary.get("processing_state")) == "complete",
+        reason="not_ready",
         provenance=Provenance(source="reconcile", first_asked_at=now, last_asked_at=now, times_asked=1),
         reported_at=now,
         console_url=settings.console_url,

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from room_reports.callbacks import StatusCallback
 from room_reports.events import issues_of
 from room_reports.participants import Identities, Known, Participant, read_participant
-from room_reports.reports import Completeness, Provenance, RoomReport, build_report
+from room_reports.report_building import build_report
+from room_reports.reports import Provenance, RoomReport
 
 ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 ROOM_SID = "RM" + "fedcba9876543210" * 2
@@ -97,7 +98,8 @@ def make_report(
         room_name=room_name,
         callback=callback,
         summary=summary,
-        completeness=Completeness(state=state, reason=reason),
+        is_complete=state == "complete",
+        reason=reason,
         provenance=Provenance(source="callback", first_asked_at=asked, last_asked_at=asked, times_asked=1),
         reported_at=END + timedelta(minutes=10),
         console_url=console_url,

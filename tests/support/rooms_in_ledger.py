@@ -13,7 +13,8 @@ from config.settings import Settings
 from room_reports.callbacks import StatusCallback
 from room_reports.lanes import make_ledger
 from room_reports.ledger import Claim, Day, Ledger, Outcome
-from room_reports.reports import Completeness, Provenance, build_report
+from room_reports.report_building import build_report
+from room_reports.reports import Provenance
 from sandbox.options import ACCOUNT_SID
 from sandbox.summaries import room_sid, room_summary
 
@@ -94,7 +95,8 @@ class LedgerWriter:
             room_name=room.name,
             callback=StatusCallback.from_json(room.callback),
             summary=summary,
-            completeness=Completeness(state="complete" if state == "complete" else "partial", reason=reason),
+            is_complete=state == "complete",
+            reason=reason,
             provenance=Provenance(source="callback", first_asked_at=None, last_asked_at=None, times_asked=1),
             reported_at=datetime.now(UTC),
             console_url=self._console_url,

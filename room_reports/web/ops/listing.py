@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from room_reports.callbacks import StatusCallback
+from room_reports.derived import derive
 from room_reports.ledger import ROOM_STATES, Hold, Room
 from room_reports.ledger.pages import Place, Wanted
-from room_reports.reports import derive
 from room_reports.summaries import read_summary
 from room_reports.verdicts import RULES
 from room_reports.waiting import Waiting, waits_of
