@@ -143,8 +143,9 @@ class Settings(BaseModel):
     slack_bot_token: BotToken | None = Field(
         default=None,
         description="Bot token (`xoxb-…`) of a Slack app of yours: the message is there when the room ends and is "
-        "edited into the report, with what went wrong in its thread. Together with `SLACK_CHANNEL`; scopes: see the "
-        "README. Web and workers need it. Set it once all of them run a version that knows it.",
+        "edited into the report, with what went wrong in its thread. Together with `SLACK_CHANNEL`; scopes: see "
+        "[features](features.md#a-message-when-the-room-ends). Web and workers need it. Set it once all of them run a "
+        "version that knows it.",
     )
     slack_channel: Channel | None = Field(
         default=None,

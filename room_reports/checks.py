@@ -174,7 +174,7 @@ def replicas_check(server: Server) -> Check:
         return Check(name, "fail", f"{server.replicas} of {wanted} follow", remedy)
     if server.replicas > wanted:
         message = f"{server.replicas} follow, {wanted} are waited for: a failover may lose what was written last"
-        return Check(name, "warn", message, "docs/operations.md, Failover: what REDIS_REPLICAS promises")
+        return Check(name, "warn", message, "docs/redis.md, Failover: what REDIS_REPLICAS promises")
     return Check(name, "ok", f"{wanted} follow and are waited for" if wanted else "none")
 
 
@@ -313,12 +313,12 @@ def slack_app_check(api: SlackApi, *, channel: str, place: str) -> Check:
         elif failure.reason == "private_address":
             remedy = "check SLACK_API_URL and the DNS here; the sandbox needs ALLOW_PRIVATE_DESTINATIONS=1"
         else:
-            remedy = f"check {its_token} and its scopes (README, *A message when the room ends*); reinstall the app"
+            remedy = f"check {its_token} and its scopes (docs/features.md, A message when the room ends)"
         return Check(name, "fail", str(failure), remedy)
     except Failure as failure:
         return away(name, failure)
     if scopes is not None and (missing := sorted(needed_scopes() - scopes)):
-        remedy = "add it, README, A message when the room ends; then reinstall the app"
+        remedy = "add it (docs/features.md, A message when the room ends), then reinstall the app"
         return Check(name, "fail", f"its token lacks {' and '.join(missing)}", remedy)
     return Check(name, "ok", f"{who.get('user', 'the app')} of {who.get('team', 'the workspace')} reads {channel}")
 

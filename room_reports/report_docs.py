@@ -94,9 +94,12 @@ Times are ISO 8601 in UTC. Fields may be added; ignore those you do not know. Th
 [a page of their own](verdicts.md).
 
 Drop repeats by the header `webhook-id`, which is the same for every attempt of one delivery: when your answer does not
-reach us, the report comes again. Answer any 2xx when you have it. 401, 403 or 404 holds your reports, and one is tried
-now and then; 410 holds them until an operator resumes. Two signatures come while the secret is rotated; a signature is
-good for five minutes. The order of reports is not guaranteed.
+reach us, the report comes again. Two signatures come while the secret is rotated; a signature is good for five minutes.
+The order of reports is not guaranteed.
+
+Answer any 2xx when you have it. 401, 403 or 404 holds your reports, and one is tried now and then; 410 holds them until
+an operator resumes. Any other 3xx or 4xx gives that report up, except 408, 425 and 429; after these, 5xx and a broken
+connection it is tried again for five days (`DELIVERY_DEADLINE`), with growing pauses.
 
 When Twilio or another destination is held, a payload of type `room_reports.held` comes, with `data` of `lane` (who is
 held), `reason`, `detail` and `heals` (whether it goes on by itself). Where `DIGEST_AT` is set, a payload of type

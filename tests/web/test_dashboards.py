@@ -12,6 +12,7 @@ from room_reports.errors import REASONS
 from room_reports.ledger import ROOM_STATES, Ledger
 from room_reports.metrics import CALLBACK_RESULTS
 from room_reports.metrics_page import table
+from tests.support.markdown import anchor
 from tests.support.metrics import fill
 from tests.support.processes import ROOT, Web
 from tests.web.wire import exchange
@@ -119,12 +120,12 @@ def test_panels_do_not_overlap_and_have_ids_of_their_own() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_each_alert_is_a_line_of_operations(alert: Alert) -> None:
-    page, _, anchor = alert.runbook.partition("#")
+    page, _, place = alert.runbook.partition("#")
     assert page == "docs/operations.md"
     sections = re.split(r"^## ", OPERATIONS, flags=re.MULTILINE)
-    [section] = [text for text in sections if slug(text.partition("\n")[0]) == anchor]
+    [section] = [text for text in sections if anchor(text.partition("\n")[0]) == place]
     rows = [line.split("|") for line in section.splitlines() if f"`{alert.name}`" in line]
-    assert rows, f"{alert.name} is not in the section {anchor}"
+    assert rows, f"{alert.name} is not in the section {place}"
     for _, symptom, cause, command, *_ in rows:
         assert f"`{alert.name}`" in symptom
         assert cause.strip() or command.strip()
@@ -136,11 +137,6 @@ def test_what_pages_has_an_alert_and_operations_knows_no_other() -> None:
         assert re.search(r"`RoomReports\w+`", symptom), f"nothing pages for: {symptom}"
     named = set(re.findall(r"`(RoomReports\w+)`", OPERATIONS))
     assert named == {alert.name for alert in ALERTS}
-
-
-def slug(heading: str) -> str:
-    """The anchor that a heading gets."""
-    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_readme_names_metrics_that_exist() -> None:
