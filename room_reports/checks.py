@@ -297,6 +297,9 @@ def destination_check(transport: Transport, variable: str, url: str) -> Check:
     return Check(name, "ok", f"{redact_url(url)} answers")
 
 
+SCOPES_PAGE = "docs/features.md, A message when the room ends"
+
+
 def slack_app_check(api: SlackApi, *, channel: str, place: str) -> Check:
     """Whether Slack takes the bot token, and shows the app the messages of its channel. Sends no message.
 
@@ -313,12 +316,12 @@ def slack_app_check(api: SlackApi, *, channel: str, place: str) -> Check:
         elif failure.reason == "private_address":
             remedy = "check SLACK_API_URL and the DNS here; the sandbox needs ALLOW_PRIVATE_DESTINATIONS=1"
         else:
-            remedy = f"check {its_token} and its scopes (docs/features.md, A message when the room ends)"
+            remedy = f"check {its_token} and its scopes ({SCOPES_PAGE}); reinstall the app"
         return Check(name, "fail", str(failure), remedy)
     except Failure as failure:
         return away(name, failure)
     if scopes is not None and (missing := sorted(needed_scopes() - scopes)):
-        remedy = "add it (docs/features.md, A message when the room ends), then reinstall the app"
+        remedy = f"add it ({SCOPES_PAGE}), then reinstall the app"
         return Check(name, "fail", f"its token lacks {' and '.join(missing)}", remedy)
     return Check(name, "ok", f"{who.get('user', 'the app')} of {who.get('team', 'the workspace')} reads {channel}")
 

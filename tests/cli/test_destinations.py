@@ -9,7 +9,7 @@ import pytest
 
 from room_reports.ledger import Ledger, Outcome
 from sandbox.client import Sandbox
-from sandbox.options import WEBHOOK_SECRET
+from sandbox.options import OTHER_SLACK_CHANNEL, WEBHOOK_SECRET
 from tests.cli.conftest import Run
 from tests.cli.rooms import begin, finish, open_room, sid_of
 from tests.support.reports import summary_with
@@ -57,6 +57,62 @@ def test_list_shows_destinations_and_rules_but_no_secret(run: Run, variables: di
     assert "rule 1 (clinic) room_name clinic-* and severity notice or worse berlin, slack stops" in lines
     assert "default no rule matches nowhere" in lines
     assert "secret" not in result.output
+
+
+@pytest.fixture
+def app(tmp_path: Path, sandbox: Sandbox) -> dict[str, str]:
+    """The channel of a Slack app, in a file."""
+    path = tmp_path / "app.toml"
+    path.write_text(
+        f'[destinations.clinic]\nkind = "slack_app"\ntoken = "env:APP_TOKEN"\nchannel = "{OTHER_SLACK_CHANNEL}"\n'
+        'rate = 0.5\ntimezone = "Europe/Berlin"\n',
+        encoding="utf-8",
+    )
+    given = sandbox.slack_app_environment
+    return {
+        "DESTINATIONS_FILE": str(path),
+        "APP_TOKEN": given["SLACK_BOT_TOKEN"],
+        "SLACK_API_URL": given["SLACK_API_URL"],
+    }
+
+
+def test_list_shows_the_channel_of_an_app(run: Run, app: dict[str, str], sandbox: Sandbox) -> None:
+    result = run("destinations", "list", **app)
+    line = f"clinic slack_app {sandbox.url}/… 0.5 DESTINATIONS_FILE {OTHER_SLACK_CHANNEL}, times in Europe/Berlin"
+    assert line in [" ".join(line.split()) for line in result.output.splitlines()]
+    assert app["APP_TOKEN"] not in result.output
+
+
+def test_doctor_looks_at_an_app_and_sends_it_a_test(run: Run, app: dict[str, str], sandbox: Sandbox) -> None:
+    checks = json.loads(run("doctor", "--json", "--send-test", **app).output)["checks"]
+    found = {check["name"]: (check["level"], check["message"]) for check in checks}
+    assert found["destinations.clinic"] == ("ok", f"room_reports of Sandbox reads {OTHER_SLACK_CHANNEL}")
+    assert found["test: clinic"][0] == "ok" and "slack app" not in found
+    assert [one["channel"] for one in sandbox.slack_api.messages()] == [OTHER_SLACK_CHANNEL]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [("APP_TOKEN", "check destinations.clinic.token"), ("channel", "check destinations.clinic.channel")],
+)
+def test_doctor_says_where_what_is_wrong_with_an_app_stands(
+    run: Run, app: dict[str, str], wrong: str, remedy: str
+) -> None:
+    path = Path(app["DESTINATIONS_FILE"])
+    if wrong == "channel":
+        path.write_text(path.read_text(encoding="utf-8").replace(OTHER_SLACK_CHANNEL, "C0000000000"), encoding="utf-8")
+    else:
+        app = {**app, wrong: "xoxb-of-nobody"}
+    checks = json.loads(run("doctor", "--json", **app).output)["checks"]
+    [found] = [check for check in checks if check["name"] == "destinations.clinic"]
+    assert found["level"] == "fail" and remedy in found["remedy"]
+
+
+def test_preview_shows_what_an_app_sends(run: Run, app: dict[str, str], ledger: Ledger) -> None:
+    sid = open_room(ledger, name="clinic-7")
+    document = json.loads(run("preview", sid, "--json", **app).output)
+    assert "CET" in str(document["clinic"]) and "CET" not in str(document["slack"])
+    assert "clinic, by its template and time zone" in run("preview", sid, **app).output
 
 
 def test_list_without_a_file_says_that_everything_goes_everywhere(run: Run) -> None:
