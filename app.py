@@ -24,7 +24,7 @@ def create() -> Flask:
     # Here, for the commands do without all of this.
     from config.logs import configure
     from config.settings import exit_with, load_or_exit
-    from room_reports.checks import log_warnings, start_problems, tls_checks
+    from room_reports.checks.redis import log_warnings, start_problems, tls_checks
     from room_reports.connection import web_client
     from room_reports.lanes import make_ledger
     from room_reports.telemetry import start_or_exit

@@ -14,7 +14,7 @@ from config.logs import configure
 from config.settings import Settings, exit_with, load_or_exit
 from room_reports import jobs
 from room_reports.addresses import private_destination_problems
-from room_reports.checks import log_redis_warnings, log_warnings, start_problems, tls_checks
+from room_reports.checks.redis import log_redis_warnings, log_warnings, start_problems, tls_checks
 from room_reports.chores import run_chores
 from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, web_client, worker_client

@@ -14,9 +14,12 @@ import click
 from pydantic import SecretStr
 
 from config.settings import Settings, SettingsError, load
-from room_reports import checks, destinations
+from room_reports import destinations
 from room_reports.addresses import private_destination_problems
 from room_reports.checks import Check, Level
+from room_reports.checks.outside import destination_check, public_url_check, slack_app_check, twilio_check
+from room_reports.checks.redis import redis_checks, startup_checks, tls_checks, unavailable
+from room_reports.checks.work import dead_letter_check, due_checks, hold_checks, reconcile_check, workers_check
 from room_reports.cli.desk import Desk, open_desk, operator, speak_plainly
 from room_reports.cli.terminal import print_json
 from room_reports.destinations import Delivery
@@ -77,13 +80,13 @@ def examine(*, send_test: bool, startup: bool) -> Iterator[Check]:
     speak_plainly(settings)
     yield from private_destinations(settings)
     yield from templates(settings)
-    yield from checks.tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify)
+    yield from tls_checks(settings.redis_url.get_secret_value(), verified=settings.redis_tls_verify)
     with open_desk(settings) as desk:
         if startup:
-            yield from checks.startup_checks(desk.ledger)
+            yield from startup_checks(desk.ledger)
             yield from credentials(settings, make_transport(settings), may_be_away=True)
             return
-        of_redis = checks.redis_checks(desk.ledger)
+        of_redis = redis_checks(desk.ledger)
         yield from of_redis
         yield from outside(settings, send_test=send_test)
         if of_redis[0].level == "ok":
@@ -110,10 +113,10 @@ def outside(settings: Settings, *, send_test: bool) -> Iterator[Check]:
         if variable == "SLACK_API_URL":
             yield from slack_apps(settings, transport)
         elif variable != "TWILIO_INSIGHTS_URL":
-            yield checks.destination_check(transport, variable, url)
+            yield destination_check(transport, variable, url)
     if send_test:
         yield from test_messages(settings, transport)
-    yield checks.public_url_check(
+    yield public_url_check(
         transport, public_base_url=settings.public_base_url, trusted_proxies=settings.trusted_proxies
     )
 
@@ -122,7 +125,7 @@ def credentials(settings: Settings, transport: Transport, *, may_be_away: bool =
     """Whether Twilio takes the credentials of each account."""
     insights = make_insights(settings, transport)
     for lane, account in accounts_of(settings).items():
-        check = checks.twilio_check(insights[lane], account_sid=account.sid, may_be_away=may_be_away)
+        check = twilio_check(insights[lane], account_sid=account.sid, may_be_away=may_be_away)
         yield replace(check, name=lane)
 
 
@@ -138,7 +141,7 @@ def slack_app(settings: Settings, transport: Transport, token: SecretStr, channe
     """The same for one. `place`: where `DESTINATIONS_FILE` describes it, empty for that of variables."""
     end = time.monotonic() + settings.http_total_timeout
     api = SlackApi(transport, url=settings.slack_api_url, token=token.get_secret_value(), end=end)
-    return checks.slack_app_check(api, channel=channel, place=place)
+    return slack_app_check(api, channel=channel, place=place)
 
 
 def test_messages(settings: Settings, transport: Transport) -> Iterator[Check]:
@@ -192,14 +195,14 @@ def work(desk: Desk) -> Iterator[Check]:
         due, queued, dead = ledger.due(), ledger.queued(), ledger.counts()["dead"]
         reconciled = ledger.reconciled_at()
     except LedgerUnavailable as error:
-        yield checks.unavailable("ledger", error)
+        yield unavailable("ledger", error)
         return
-    yield checks.workers_check(workers)
+    yield workers_check(workers)
     held = {hold.lane for hold in holds}
-    yield from checks.due_checks(due, lanes=lanes_of(settings), held=held, queued=queued, workers=len(workers), now=now)
-    yield from checks.hold_checks(holds)
-    yield checks.dead_letter_check(dead)
-    yield checks.reconcile_check(reconciled, every=settings.reconcile_every, now=now)
+    yield from due_checks(due, lanes=lanes_of(settings), held=held, queued=queued, workers=len(workers), now=now)
+    yield from hold_checks(holds)
+    yield dead_letter_check(dead)
+    yield reconcile_check(reconciled, every=settings.reconcile_every, now=now)
 
 
 def print_check(check: Check) -> None:

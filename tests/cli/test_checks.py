@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from room_reports import checks
+from room_reports.checks import Check
+from room_reports.checks.redis import clock_check, log_redis_warnings, server_checks
+from room_reports.checks.work import due_checks, reconcile_check
 from room_reports.ledger import SCHEMA, Ledger, Server
 from room_reports.ledger.rows import Lane
 from room_reports.ledger.server import server_from
@@ -35,8 +37,8 @@ GOOD = Server(
 
 
 def test_good_server_has_nothing_to_do() -> None:
-    assert {check.level for check in checks.server_checks(GOOD)} == {"ok"}
-    assert not [check for check in checks.server_checks(GOOD) if check.remedy]
+    assert {check.level for check in server_checks(GOOD)} == {"ok"}
+    assert not [check for check in server_checks(GOOD) if check.remedy]
 
 
 @pytest.mark.parametrize(
@@ -63,26 +65,26 @@ def test_good_server_has_nothing_to_do() -> None:
     ],
 )
 def test_server_that_is_not_as_it_should_be(changes: dict[str, object], name: str, level: str) -> None:
-    found = {check.name: check for check in checks.server_checks(replace(GOOD, **changes))}  # type: ignore[arg-type]
+    found = {check.name: check for check in server_checks(replace(GOOD, **changes))}  # type: ignore[arg-type]
     assert found[name].level == level
     assert bool(found[name].remedy) == (level != "ok")
 
 
 def test_clock_says_which_way_it_is_wrong() -> None:
-    assert "300.0 s ahead of Redis's" in checks.clock_check(replace(GOOD, skew=-300.0)).message
-    assert "300.0 s behind Redis's" in checks.clock_check(replace(GOOD, skew=300.0)).message
+    assert "300.0 s ahead of Redis's" in clock_check(replace(GOOD, skew=-300.0)).message
+    assert "300.0 s behind Redis's" in clock_check(replace(GOOD, skew=300.0)).message
 
 
 def test_answer_of_an_unknown_server_is_read_all_the_same() -> None:
     server = server_from({}, save=None, latency=0.001, skew=0, replicas_wanted=0, schema=1)
     assert (server.version, server.name, server.eviction) == ((0,), "Redis of unknown version", "unknown")
-    assert {check.name for check in checks.server_checks(server) if check.level == "fail"} == {"redis version"}
+    assert {check.name for check in server_checks(server) if check.level == "fail"} == {"redis version"}
 
 
 class TestDue:
-    def check(self, lane: str, *, overdue: int, age: float, queued: int = 0, workers: int = 1) -> checks.Check:
+    def check(self, lane: str, *, overdue: int, age: float, queued: int = 0, workers: int = 1) -> Check:
         due = {lane: (overdue + 5, overdue, NOW - timedelta(seconds=age))}
-        [found] = checks.due_checks(due, lanes=LANES, held=(), queued=queued, workers=workers, now=NOW)
+        [found] = due_checks(due, lanes=LANES, held=(), queued=queued, workers=workers, now=NOW)
         return found
 
     def test_what_has_just_become_due_is_fine(self) -> None:
@@ -101,7 +103,7 @@ class TestDue:
         assert (found.level, "10 min" in found.message) == ("warn", True)
 
     def test_nothing_is_due(self) -> None:
-        [found] = checks.due_checks({"slack": (0, 0, None)}, lanes=LANES, held=(), queued=0, workers=0, now=NOW)
+        [found] = due_checks({"slack": (0, 0, None)}, lanes=LANES, held=(), queued=0, workers=0, now=NOW)
         assert found.level == "ok"
 
 
@@ -112,11 +114,11 @@ class TestReconcile:
     )
     def test_is_late_after_three_turns(self, ago: float | None, every: float, level: str) -> None:
         last = None if ago is None else NOW - timedelta(seconds=ago)
-        assert checks.reconcile_check(last, every=every, now=NOW).level == level
+        assert reconcile_check(last, every=every, now=NOW).level == level
 
 
 def test_b35_worker_logs_what_is_wrong_with_its_redis(ledger: Ledger) -> None:
     with capture_logs() as lines:
-        checks.log_redis_warnings(ledger)
+        log_redis_warnings(ledger)
     assert [(line["log_level"], line["check"]) for line in lines] == [("warning", "redis persistence")]
     assert "appendonly yes" in lines[0]["remedy"]

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from room_reports.checks import Check, due_checks, reconcile_check, workers_check
+from room_reports.checks import Check
+from room_reports.checks.work import due_checks, reconcile_check, workers_check
 from room_reports.ledger import Hold
 from room_reports.web.ops.desk import Desk, Patience
 
