@@ -34,7 +34,7 @@ format: dev ## put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: dev ## how fast it is, beside what one would write otherwise: about five minutes
+bench: dev ## how fast it is, beside what one would write otherwise: about seven minutes
 	@$(BIN)/python -m bench
 
 verify-deploy: dev ## slow proofs of Dockerfile, compose, Kubernetes, Heroku, systemd; as root on Debian also in containers
