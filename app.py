@@ -22,8 +22,8 @@ GUNICORN_GIVES_UP = 4
 def create() -> Flask:
     """The application that the environment describes. Ends the process with code 2 when it cannot work."""
     # Here, for the commands do without all of this.
+    from config.loading import exit_with, load_or_exit
     from config.logs import configure
-    from config.settings import exit_with, load_or_exit
     from room_reports.checks.redis import log_warnings, start_problems, tls_checks
     from room_reports.connection import web_client
     from room_reports.lanes import make_ledger

@@ -10,8 +10,9 @@ from zlib import crc32
 from rq.serializers import JSONSerializer
 
 from config.cores import keep_to_one_core
+from config.loading import exit_with, load_or_exit
 from config.logs import configure
-from config.settings import Settings, exit_with, load_or_exit
+from config.settings import Settings
 from room_reports import jobs
 from room_reports.addresses import private_destination_problems
 from room_reports.checks.redis import log_redis_warnings, log_warnings, start_problems, tls_checks

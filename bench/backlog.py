@@ -13,7 +13,7 @@ from typing import Any
 
 from redis import Redis
 
-from config.settings import load
+from config.loading import load
 from room_reports.lanes import make_ledger
 from room_reports.ledger import SUMMARY, Ledger, Outcome
 from sandbox.options import ACCOUNT_SID

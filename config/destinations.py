@@ -10,23 +10,14 @@ import base64
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from config.fields import BotToken, Channel, Rate, SigningSecrets, Tokens, confidential_url, slack_url, token, wrong
+from config.fields import AccountSid, ApiKey, BotToken, Channel, Rate, SigningSecrets, Token, Tokens, text_in, wrong
+from config.urls import EndpointUrl, SlackWebhookUrl
 
 MOST_DESTINATIONS = 50
 MOST_ACCOUNTS = 50
@@ -88,10 +79,9 @@ def _revealed(value: object, info: ValidationInfo) -> str:
             raise wrong("the variable that it names is not set")
         return text
     try:
-        text = Path(found[2].strip()).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise wrong(f"the file that it names cannot be read ({reason})") from None
+        text = text_in(found[2].strip()).strip()
+    except ValueError as error:
+        raise wrong(f"the file that it names cannot be read ({error})") from None
     if not text:
         raise wrong("the file that it names is empty")
     return text
@@ -102,10 +92,9 @@ def _template(value: object) -> object:
     if not (isinstance(value, str) and value.startswith("file:")):
         return value
     try:
-        return Path(value.removeprefix("file:").strip()).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise wrong(f"the file that it names cannot be read ({reason})") from None
+        return text_in(value.removeprefix("file:").strip())
+    except ValueError as error:
+        raise wrong(f"the file that it names cannot be read ({error})") from None
 
 
 def _zone(value: object) -> ZoneInfo:
@@ -113,20 +102,6 @@ def _zone(value: object) -> ZoneInfo:
         return ZoneInfo(value if isinstance(value, str) else "")
     except (KeyError, ValueError, OSError):
         raise wrong("must be a time zone such as Europe/Berlin or UTC") from None
-
-
-def _is_confidential(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    confidential_url(value.get_secret_value(), allow_private=_allows_private(info))
-    return value
-
-
-def _is_slacks(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    slack_url(value.get_secret_value(), allow_private=_allows_private(info))
-    return value
-
-
-def _allows_private(info: ValidationInfo) -> bool:
-    return bool(info.context and info.context["allow_private"])
 
 
 def _part(value: str) -> str:
@@ -145,9 +120,7 @@ def _list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Reference = Annotated[SecretStr, BeforeValidator(_revealed)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
-Sid = Annotated[str, Field(pattern="^AC[0-9a-fA-F]{32}$")]
 Verdict = Annotated[str, AfterValidator(_verdict)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Words = Annotated[tuple[Word, ...], BeforeValidator(_list), Field(min_length=1)]
@@ -172,7 +145,7 @@ class WebhookChannel(SlackChannel):
     """One that an incoming webhook posts to."""
 
     kind: Literal["slack"]
-    url: Annotated[Reference, AfterValidator(_is_slacks)]
+    url: Annotated[SlackWebhookUrl, BeforeValidator(_revealed)]
 
 
 class AppChannel(SlackChannel):
@@ -187,7 +160,7 @@ class Endpoint(_Part):
     """An endpoint of the operator. `fields`: what of a report's data is sent, `part` or `part.field`; all for none."""
 
     kind: Literal["webhook"]
-    url: Annotated[Reference, AfterValidator(_is_confidential)]
+    url: Annotated[EndpointUrl, BeforeValidator(_revealed)]
     secret: Annotated[SigningSecrets, BeforeValidator(_revealed), Field(min_length=1)]
     rate: Rate = 0.0
     format: Literal["standard", "cloudevents"] = "standard"
@@ -198,10 +171,10 @@ class Account(_Part):
     """A Twilio account. `auth_token`: checks the signatures of its callbacks; the first also signs in to the REST API
     where there is no API key."""
 
-    sid: Sid
+    sid: AccountSid
     auth_token: Annotated[Tokens, BeforeValidator(_revealed)]
-    api_key: str | None = Field(default=None, pattern="^SK[0-9a-fA-F]{32}$")
-    api_secret: Annotated[Reference, AfterValidator(token)] | None = None
+    api_key: ApiKey | None = None
+    api_secret: Annotated[Token, BeforeValidator(_revealed)] | None = None
 
     @property
     def tokens(self) -> list[str]:
@@ -307,15 +280,15 @@ def read(
     `environ` is where `env:` leads.
     """
     try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        document = tomllib.loads(text_in(path))
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\(at (.*)\)$", str(error))
         return NO_PLAN, [f"it is not TOML ({place[1]})" if place else "it is not TOML"]
-    except (OSError, ValueError) as error:
-        return NO_PLAN, [f"cannot be read ({error.strerror if isinstance(error, OSError) else 'not UTF-8 text'})"]
+    except ValueError as error:
+        return NO_PLAN, [f"cannot be read ({error})"]
     plan, problems = NO_PLAN, []
     try:
-        plan = Plan.model_validate(document, context={"environ": environ, "allow_private": allow_private})
+        plan = Plan.model_validate(document, context={"environ": environ, "allow_private_destinations": allow_private})
     except ValidationError as error:
         problems = [_problem(detail) for detail in error.errors(include_url=False, include_context=False)]
     return plan, [*problems, *_problems_with_names(document, others), *_problems_with_accounts(document, first_account)]

@@ -12,8 +12,8 @@ from pathlib import Path
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn ships no types
 
 from config.cores import keep_to_one_core
+from config.loading import load_or_exit
 from config.logs import configure
-from config.settings import load_or_exit
 
 settings = load_or_exit()
 configure(settings)

@@ -1,79 +1,59 @@
-"""The settings: environment variables in, one frozen and checked `Settings` out, or every problem at once.
+"""The settings: every variable with its type, its default and its reason, and what must hold between two of them.
 
-The attribute of a variable is its name in lower case. A variable that is blank counts as unset, and white space around
-a value is not part of it. A secret may be kept in a file instead: `NAME_FILE` holds its path (Docker and Kubernetes
-mount secrets so). Times are seconds and may have fractions. No message of this module repeats a value: what was typed
-into the wrong variable may be a secret.
+`config.loading` reads them. Times are seconds and may have fractions. No message of this module repeats a value: what
+was typed into the wrong variable may be a secret.
 """
 
 from __future__ import annotations
 
-import base64
-import os
-import re
-import string
-import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from config import sentinel
-from config.destinations import NO_PLAN, Account, Plan, read
+from config.destinations import NO_PLAN, Account, Plan, SlackChannel
 from config.fields import (
     DAY,
     HOUR,
     TWILIO_KEEPS,
+    AccountSid,
+    ApiKey,
     BotToken,
+    CaFile,
     Channel,
+    Headers,
+    LogLevel,
     Password,
     Price,
     Rate,
+    RedisPrefix,
     Seconds,
     SigningSecrets,
     TimeOfDay,
     Token,
     Tokens,
     Waits,
-    base_url,
-    confidential_url,
     conflict,
-    printable,
-    slack_url,
-    split_url,
-    upper,
     wrong,
 )
 from config.thresholds import Thresholds, VerdictThresholds
+from config.urls import (
+    ApiUrl,
+    BaseUrl,
+    ConsoleUrl,
+    EndpointUrl,
+    ProxyUrl,
+    RedisUrl,
+    SentryDsn,
+    SlackApiUrl,
+    SlackWebhookUrl,
+)
 
 SHORTEST_RETENTION = TWILIO_KEEPS + DAY
 LEASE_MARGIN = 2.0
 """Seconds an attempt needs beside its HTTP requests: its round trips to Redis on a busy machine."""
-
-SLACK_API_HOSTS = frozenset({"slack.com", "slack-gov.com"})
-REDIS_SCHEMES = ("redis", "rediss", "unix")
-
-
-class SettingsError(Exception):
-    """The settings cannot work. `problems`: all of them, each as "NAME: what is wrong", none with a value in it."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
 
 
 class Settings(BaseModel):
@@ -92,8 +72,7 @@ class Settings(BaseModel):
         "network the service runs in is an attack or a mistake.",
     )
 
-    twilio_account_sid: str = Field(
-        pattern="^AC[0-9a-fA-F]{32}$",
+    twilio_account_sid: AccountSid = Field(
         description="The account whose rooms are reported. Callbacks of other accounts are refused, but for those in "
         "`DESTINATIONS_FILE`.",
     )
@@ -101,18 +80,17 @@ class Settings(BaseModel):
         description="Checks the signature of status callbacks. While rotating: the old and the new one, separated by a "
         "comma. The first one also signs in to the REST API when there is no API key.",
     )
-    twilio_api_key: str | None = Field(
+    twilio_api_key: ApiKey | None = Field(
         default=None,
-        pattern="^SK[0-9a-fA-F]{32}$",
         description="API key for the REST API, recommended by Twilio over the auth token. Together with its secret.",
     )
     twilio_api_secret: Token | None = Field(default=None, description="The secret of `TWILIO_API_KEY`.")
-    twilio_insights_url: str = Field(
+    twilio_insights_url: ApiUrl = Field(
         default="https://insights.twilio.com",
         description="Where summaries are fetched. The plain host serves every account, whatever region its media took.",
     )
 
-    public_base_url: str | None = Field(
+    public_base_url: BaseUrl | None = Field(
         default=None,
         description="Scheme and host that Twilio calls, e.g. `https://reports.example.com`: the signature covers it. "
         "Unset: what the request says, as seen through `TRUSTED_PROXIES`.",
@@ -130,7 +108,7 @@ class Settings(BaseModel):
         description="TOML file with more destinations, rules about which room goes where, and further accounts: see "
         "[destinations](destinations.md). Unset, every report goes to every destination.",
     )
-    slack_webhook_url: SecretStr | None = Field(
+    slack_webhook_url: SlackWebhookUrl | None = Field(
         default=None,
         description="Slack incoming webhook. At least one of this, `SLACK_BOT_TOKEN` and `REPORT_WEBHOOK_URL` is "
         "needed.",
@@ -151,11 +129,11 @@ class Settings(BaseModel):
         default=None,
         description="The ID of the channel (`C…`, at the end of its details in Slack), in which the app is a member.",
     )
-    slack_api_url: str = Field(
+    slack_api_url: SlackApiUrl = Field(
         default="https://slack.com/api",
         description="Slack's Web API; GovSlack has `https://slack-gov.com/api`.",
     )
-    report_webhook_url: SecretStr | None = Field(default=None, description="Your endpoint for signed reports.")
+    report_webhook_url: EndpointUrl | None = Field(default=None, description="Your endpoint for signed reports.")
     report_webhook_secret: SigningSecrets = Field(
         default=(),
         description="Signs the reports: a secret of Standard Webhooks (`whsec_…`), or 64 hexadecimal digits as Heroku "
@@ -168,7 +146,7 @@ class Settings(BaseModel):
         "structured mode. Either is signed in the same headers.",
     )
 
-    redis_url: SecretStr = Field(
+    redis_url: RedisUrl = Field(
         default=SecretStr("redis://localhost:6379/0"),
         description="`redis://[user:password@]host:port/db`, `rediss://…` (TLS), `unix:///path?db=0`, or, where "
         "Sentinel says which server is the master, `redis+sentinel://[user:password@]host:port,host:port/service/db` "
@@ -179,7 +157,7 @@ class Settings(BaseModel):
         description="Verify the certificate of a `rediss://` server. Heroku Key-Value Store has a self-signed one and "
         "needs 0; the connection is then encrypted but could be intercepted, so every start warns.",
     )
-    redis_tls_ca_file: str | None = Field(
+    redis_tls_ca_file: CaFile | None = Field(
         default=None,
         description="PEM file of the certificate authorities that Redis and its sentinels are checked against, instead "
         "of the public ones: a company's own, or a self-signed certificate itself.",
@@ -205,9 +183,8 @@ class Settings(BaseModel):
         "0.4 seconds is a 503. 0, for replicas follow a moment later and a failover may lose that moment, and under "
         "Sentinel's planned one ten seconds. With all replicas that can be promoted, nothing answered 2xx is lost.",
     )
-    redis_prefix: str = Field(
+    redis_prefix: RedisPrefix = Field(
         default="room-reports:",
-        pattern="^[A-Za-z0-9_.:{}-]{0,63}:$",
         description="In front of every key, ending in a colon. Two installations on one database need two prefixes: "
         "RQ's queue and job ids are named after it too.",
     )
@@ -241,7 +218,7 @@ class Settings(BaseModel):
         description="Messages a second to Slack, which tolerates about one, by webhook and by app each. 0 = no limit.",
     )
     report_webhook_rate: Rate = Field(default=0.0, description="Reports a second to your endpoint. 0 = no limit.")
-    console_url: str = Field(
+    console_url: ConsoleUrl = Field(
         default="https://console.twilio.com/us1/monitor/insights/video/video-rooms/{room_sid}/participants/",
         description="The link to a room in Twilio's Console; a setting, because Twilio moves its pages.",
     )
@@ -304,17 +281,17 @@ class Settings(BaseModel):
         description="Longest whole request, however slowly its bytes drip: inside Heroku's and Kubernetes' 30 seconds "
         "of grace, so that a deploy never cuts one.",
     )
-    tls_ca_file: str | None = Field(
+    tls_ca_file: CaFile | None = Field(
         default=None,
         description="PEM file of further certificate authorities to trust, e.g. of an internal receiver or an "
         "inspecting proxy. The public ones come with the service.",
     )
-    https_proxy: SecretStr | None = Field(
+    https_proxy: ProxyUrl | None = Field(
         default=None,
         description="Proxy for https URLs, read once at start (also `https_proxy`). Behind a proxy the check for "
         "private addresses is made at start only: it is the proxy that resolves names.",
     )
-    http_proxy: SecretStr | None = Field(default=None, description="The same for http URLs.")
+    http_proxy: ProxyUrl | None = Field(default=None, description="The same for http URLs.")
     no_proxy: str | None = Field(
         default=None,
         description="Hosts reached directly: names, domains, addresses, networks, separated by commas, or `*`. "
@@ -372,17 +349,17 @@ class Settings(BaseModel):
         "the same machine, and nobody where `PUBLIC_BASE_URL` or `TRUSTED_PROXIES` says that a proxy is in front, for "
         "then every client looks like one.",
     )
-    sentry_dsn: SecretStr | None = Field(
+    sentry_dsn: SentryDsn | None = Field(
         default=None,
         description="Errors are also told to Sentry, or what speaks its protocol: masked like the log, without local "
         "variables. Needs `pip install -r requirements-extras.txt`.",
     )
-    otel_exporter_otlp_endpoint: str | None = Field(
+    otel_exporter_otlp_endpoint: BaseUrl | None = Field(
         default=None,
         description="Base URL of an OpenTelemetry collector that takes OTLP over HTTP, e.g. `http://collector:4318`. "
         "A callback, its attempts and its deliveries are one trace. Needs `pip install -r requirements-extras.txt`.",
     )
-    otel_exporter_otlp_headers: SecretStr | None = Field(
+    otel_exporter_otlp_headers: Headers | None = Field(
         default=None,
         description="Headers for the collector, `name=value` separated by commas: where it wants a key.",
     )
@@ -398,70 +375,25 @@ class Settings(BaseModel):
         default=2, ge=1, le=64, description="Web processes. Two, so that one can be restarted; Heroku sets it."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the web process. Heroku sets it.")
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(upper)] = Field(
-        default="INFO", description="Least level logged. INFO is about one line per outcome."
-    )
+    log_level: LogLevel = Field(default="INFO", description="Least level logged. INFO is about one line per outcome.")
     log_format: Literal["json", "text"] = Field(
         default="json", description="`json` for machines, one object a line; `text` for people at a terminal."
     )
 
-    @field_validator("twilio_api_secret")
+    @field_validator("twilio_api_secret", "slack_channel")
     @classmethod
-    def _key_and_secret_go_together(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if "twilio_api_key" in info.data and (info.data["twilio_api_key"] is None) != (value is None):
-            raise conflict("TWILIO_API_KEY, TWILIO_API_SECRET: set both or neither")
+    def _both_or_neither(cls, value: object, info: ValidationInfo) -> object:
+        second = str(info.field_name)
+        first = {"twilio_api_secret": "twilio_api_key", "slack_channel": "slack_bot_token"}[second]
+        if first in info.data and (info.data[first] is None) != (value is None):
+            raise conflict(f"{first.upper()}, {second.upper()}: set both or neither")
         return value
-
-    @field_validator("twilio_insights_url")
-    @classmethod
-    def _insights_url_is_safe(cls, value: str, info: ValidationInfo) -> str:
-        if confidential_url(value, allow_private=_allows_private(info)).query:
-            raise wrong("a base URL has no query")
-        return value.rstrip("/")
-
-    @field_validator("public_base_url")
-    @classmethod
-    def _public_base_url_is_a_base(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if base_url(value, ("https", "http")).query:
-            raise wrong("a base URL has no query")
-        return value.rstrip("/")
-
-    @field_validator("slack_webhook_url")
-    @classmethod
-    def _slack_url_is_slacks(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None:
-            slack_url(value.get_secret_value(), allow_private=_allows_private(info))
-        return value
-
-    @field_validator("slack_channel")
-    @classmethod
-    def _token_and_channel_go_together(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if "slack_bot_token" in info.data and (info.data["slack_bot_token"] is None) != (value is None):
-            raise conflict("SLACK_BOT_TOKEN, SLACK_CHANNEL: set both or neither")
-        return value
-
-    @field_validator("slack_api_url")
-    @classmethod
-    def _slack_api_is_slacks(cls, value: str, info: ValidationInfo) -> str:
-        url = confidential_url(value, allow_private=_allows_private(info))
-        if url.hostname not in SLACK_API_HOSTS and not _allows_private(info):
-            raise wrong(
-                f"the host must be {' or '.join(sorted(SLACK_API_HOSTS))} (the sandbox: ALLOW_PRIVATE_DESTINATIONS=1)"
-            )
-        if url.query:
-            raise wrong("a base URL has no query")
-        return value.rstrip("/")
 
     @field_validator("report_webhook_url")
     @classmethod
     def _there_is_a_destination(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None:
-            confidential_url(value.get_secret_value(), allow_private=_allows_private(info))
-        elif info.data.get("destinations_file") is None and all(
-            info.data.get(name, "wrong") is None for name in ("slack_webhook_url", "slack_bot_token")
-        ):
+        before = ("destinations_file", "slack_webhook_url", "slack_bot_token")
+        if value is None and all(info.data.get(name, "wrong") is None for name in before):
             raise conflict(
                 "SLACK_WEBHOOK_URL, SLACK_BOT_TOKEN, REPORT_WEBHOOK_URL: no destination, set at least one of them"
             )
@@ -473,24 +405,6 @@ class Settings(BaseModel):
         # A secret alone does no harm: Heroku generates it before anybody knows whether there will be an endpoint.
         if info.data.get("report_webhook_url") is not None and not value:
             raise conflict("REPORT_WEBHOOK_URL, REPORT_WEBHOOK_SECRET: set both, reports are always signed")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url_is_supported(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        scheme = text.partition("://")[0].lower()
-        if scheme in sentinel.SCHEMES:
-            printable(text)
-            try:
-                sentinel.parse_sentinel_url(text)
-            except ValueError as error:
-                raise wrong(f"{error} (redis+sentinel://host:port,host:port/service/db)") from None
-        elif scheme in REDIS_SCHEMES:
-            split_url(text)
-        else:
-            schemes = "://, ".join((*REDIS_SCHEMES, *sentinel.SCHEMES))
-            raise wrong(f"must begin with one of {schemes}://; Redis Cluster is not supported")
         return value
 
     @field_validator("redis_tls_key_file")
@@ -511,80 +425,11 @@ class Settings(BaseModel):
                 ) from None
         return value
 
-    @field_validator("redis_prefix")
-    @classmethod
-    def _queues_are_its_own(cls, value: str) -> str:
-        if value.endswith("-deliveries:"):
-            raise wrong("must not end in -deliveries: so does the name of another installation's queue")
-        return value
-
-    @field_validator("console_url")
-    @classmethod
-    def _console_url_has_its_place(cls, value: str) -> str:
-        try:
-            places = [name for _, name, _, _ in string.Formatter().parse(value) if name is not None]
-        except ValueError:
-            places = []
-        if places != ["room_sid"]:
-            raise wrong("must hold {room_sid} once, and no other braces")
-        base_url(value.replace("{room_sid}", "RM"), ("https", "http"))
-        return value
-
     @field_validator("http_total_timeout")
     @classmethod
     def _total_is_the_longest(cls, value: float, info: ValidationInfo) -> float:
         if value < info.data.get("http_connect_timeout", 0):
             raise wrong("must not be shorter than HTTP_CONNECT_TIMEOUT")
-        return value
-
-    @field_validator("tls_ca_file", "redis_tls_ca_file")
-    @classmethod
-    def _ca_file_is_there(cls, value: str | None) -> str | None:
-        if value is not None:
-            import ssl  # here, because few deploys need it
-
-            try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
-            except (OSError, ValueError):
-                raise wrong("there is no file of PEM certificates at this path") from None
-        return value
-
-    @field_validator("https_proxy", "http_proxy")
-    @classmethod
-    def _proxy_is_http(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
-            return None
-        text = value.get_secret_value()
-        url = split_url(text if "://" in text else f"http://{text}")
-        if url.scheme != "http" or not url.hostname:
-            raise wrong("must be a proxy spoken to in plain http (http://host:port); it still carries https")
-        return SecretStr(url.geturl())
-
-    @field_validator("sentry_dsn")
-    @classmethod
-    def _dsn_is_a_dsn(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            url = split_url(value.get_secret_value())
-            if url.scheme not in ("https", "http") or not url.hostname or not url.username or not url.path.strip("/"):
-                raise wrong("must be the DSN that Sentry shows: https://KEY@HOST/PROJECT")
-        return value
-
-    @field_validator("otel_exporter_otlp_endpoint")
-    @classmethod
-    def _collector_is_a_base_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if base_url(value, ("https", "http")).query:
-            raise wrong("a base URL has no query")
-        return value.rstrip("/")
-
-    @field_validator("otel_exporter_otlp_headers")
-    @classmethod
-    def _headers_are_pairs(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            for pair in value.get_secret_value().split(","):
-                if not re.fullmatch(r"\s*[A-Za-z0-9_-]+=[\x21-\x7e]+\s*", pair):
-                    raise wrong("must be name=value, several separated by commas")
         return value
 
     @field_validator("step_lease")
@@ -615,12 +460,9 @@ class Settings(BaseModel):
     def has_templates(self) -> bool:
         """Whether any message is made by a template."""
         described = self.plan.destinations.values()
-        return self.slack_template_file is not None or any(getattr(one, "template", None) for one in described)
-
-    @property
-    def rest_credentials(self) -> tuple[str, str]:
-        """User and password of Twilio's REST API, for the account of the variables."""
-        return self.accounts[""].credentials
+        return self.slack_template_file is not None or any(
+            isinstance(one, SlackChannel) and one.template for one in described
+        )
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -636,15 +478,8 @@ class Settings(BaseModel):
     @property
     def proxies(self) -> dict[str, str]:
         """Proxy URL by scheme of the target, and `no_proxy`: what `Transport` takes."""
-        return {
-            scheme: url
-            for scheme, url in (
-                ("https", _reveal(self.https_proxy)),
-                ("http", _reveal(self.http_proxy)),
-                ("no_proxy", self.no_proxy),
-            )
-            if url
-        }
+        given = {"https": _reveal(self.https_proxy), "http": _reveal(self.http_proxy), "no_proxy": self.no_proxy}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def collector_headers(self) -> dict[str, str]:
@@ -656,33 +491,27 @@ class Settings(BaseModel):
     @property
     def outgoing_urls(self) -> dict[str, str]:
         """Every URL that requests go to, by the name of its variable or its place in `DESTINATIONS_FILE`."""
-        return {
-            name: url
-            for name, url in (
-                ("TWILIO_INSIGHTS_URL", self.twilio_insights_url),
-                ("SLACK_WEBHOOK_URL", _reveal(self.slack_webhook_url)),
-                ("SLACK_API_URL", self.slack_api_url if self.slack_bot_token or self.plan.slack_apps else None),
-                ("REPORT_WEBHOOK_URL", _reveal(self.report_webhook_url)),
-                *self.plan.urls.items(),
-            )
-            if url
+        given = {
+            "TWILIO_INSIGHTS_URL": self.twilio_insights_url,
+            "SLACK_WEBHOOK_URL": _reveal(self.slack_webhook_url),
+            "SLACK_API_URL": self.slack_api_url if self.slack_bot_token or self.plan.slack_apps else None,
+            "REPORT_WEBHOOK_URL": _reveal(self.report_webhook_url),
+            **self.plan.urls,
         }
+        return {name: url for name, url in given.items() if url is not None}
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every string that no log line may hold, the longest first so that a part never hides the whole."""
-        found = {base64.b64encode(":".join(self.rest_credentials).encode()).decode()}
-        found.update(value for header in self.collector_headers.values() for value in (header, header.split()[-1]))
+        headers = self.collector_headers.values()
+        # Of a header such as `Bearer …`, the last word is what is secret.
+        found = {*self.accounts[""].secrets, *headers, *(header.split()[-1] for header in headers)}
         fields = [name for name, field in type(self).model_fields.items() if is_secret(field)]
         given = [secret for name in fields for secret in _secrets(getattr(self, name))]
         for secret in (*given, *self.plan.secrets):
             found.add(secret)
             found.update(_telling_parts(secret))
         return tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
-
-
-def _allows_private(info: ValidationInfo) -> bool:
-    return bool(info.data.get("allow_private_destinations"))
 
 
 def _reveal(secret: SecretStr | None) -> str | None:
@@ -712,109 +541,6 @@ def _telling_parts(secret: str) -> Iterator[str]:
     if url.scheme.startswith("http") and len(target) >= 16:
         yield target
     yield from (value for _, value in parse_qsl(url.query) if len(value) >= 8)
-
-
-def load(environ: Mapping[str, str]) -> Settings:
-    """The settings that `environ` describes. Raises `SettingsError` with every problem at once."""
-    values, problems = _collect(environ)
-    plan = NO_PLAN
-    if path := values.get("destinations_file"):
-        others = [name for name, variable in _DESTINATIONS.items() if variable in values]
-        allow_private = values.get("allow_private_destinations", "").lower() in _YES
-        plan, wrong_with_it = read(
-            path,
-            environ,
-            allow_private=allow_private,
-            others=others,
-            first_account=values.get("twilio_account_sid", ""),
-        )
-        problems += [f"DESTINATIONS_FILE: {problem}" for problem in wrong_with_it]
-    try:
-        settings = Settings.model_validate(values)
-        settings._plan = plan
-    except ValidationError as error:
-        unread = {problem.partition(":")[0].removesuffix("_FILE") for problem in problems}
-        found = [_problem(detail) for detail in error.errors(include_url=False, include_context=False)]
-        # What could not be read is not also reported as missing.
-        problems += [problem for problem in found if unread.isdisjoint(re.findall(r"[A-Z_]+", problem))]
-    # Outside of the except clause: the validation error holds what was typed and must not travel as the cause.
-    if problems:
-        raise SettingsError(problems)
-    return settings
-
-
-_DESTINATIONS = {"slack": "slack_webhook_url", "slack_app": "slack_bot_token", "webhook": "report_webhook_url"}
-"""The destinations that variables describe, by name, each with the variable that has it."""
-
-_YES = frozenset({"1", "on", "t", "true", "y", "yes"})
-"""What pydantic takes for true."""
-
-
-def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The raw value of every field that is set, and what was wrong with getting at them."""
-    values: dict[str, str] = {}
-    problems: list[str] = []
-    for name, field in Settings.model_fields.items():
-        variable = name.upper()
-        value = environ.get(variable, "").strip()
-        if not value and name.endswith("_proxy"):
-            value = environ.get(name, "").strip()  # the spelling that most tools know
-        path = environ.get(f"{variable}_FILE", "").strip() if is_secret(field) else ""
-        if path and value:
-            problems.append(f"{variable}: set either {variable} or {variable}_FILE, not both")
-        elif path:
-            try:
-                value = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, ValueError) as error:
-                # The path is not shown: a secret pasted into the wrong variable looks like one.
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                problems.append(f"{variable}_FILE: cannot read the file it names ({reason})")
-                continue
-            if not value:
-                problems.append(f"{variable}_FILE: the file it names is empty")
-        if value:
-            values[name] = value
-    return values, problems
-
-
-def _problem(detail: ErrorDetails) -> str:
-    if detail["type"] == "conflict":
-        return detail["msg"]
-    if detail["type"] == "missing":
-        return f"{_variable(detail)}: not set, and there is no default"
-    message = detail["msg"]
-    return f"{_variable(detail)}{_place_in(detail)}: {message[0].lower()}{message[1:]}"
-
-
-def _place_in(detail: ErrorDetails) -> str:
-    """Which part of a setting with several."""
-    if len(detail["loc"]) < 2:
-        return ""
-    part = detail["loc"][1]
-    if isinstance(part, int):
-        return f" (entry {part + 1})"
-    return f" ({part})" if part in Thresholds.model_fields else ""
-
-
-def _variable(detail: ErrorDetails) -> str:
-    return str(detail["loc"][0]).upper()
-
-
-def load_or_exit() -> Settings:
-    """The settings of this process; says on stderr what is wrong and exits with 2 when they cannot work."""
-    try:
-        return load(os.environ)
-    except SettingsError as error:
-        exit_with(error.problems)
-
-
-def exit_with(problems: list[str]) -> NoReturn:
-    """Says on stderr what is wrong with the settings and exits with 2."""
-    print("room-reports cannot start: the settings need attention", file=sys.stderr)
-    for problem in problems:
-        print(f"  - {problem}", file=sys.stderr)
-    print("Every setting is described in docs/settings.md", file=sys.stderr)
-    sys.exit(2)
 
 
 def is_secret(field: FieldInfo) -> bool:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from config.settings import Settings, load_or_exit
+from config.loading import load_or_exit
+from config.settings import Settings
 from local.processes import ROOT, Process, from_procfile, stop_on_signals
 from local.tether import tether
 from local.valkey import Valkey, ValkeyError

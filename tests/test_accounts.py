@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from config.destinations import NO_PLAN
-from config.settings import Settings, SettingsError, load
+from config.loading import SettingsError, load
+from config.settings import Settings
 from room_reports.chores import reconcile_once
 from room_reports.lanes import accounts_of, lanes_of
 from room_reports.ledger import Hold

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from config.settings import load
+from config.loading import load
 from room_reports.addresses import is_public, private_destination_problems, resolves_privately, within
 from room_reports.errors import Transient
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from room_reports.connection import loop_client, web_client, worker_client
 from tests.conftest import StartWorker
 from tests.support.processes import settings_for, wait_until

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from config.settings import load
+from config.loading import load
 from room_reports.costs import CostEstimate, Rates, estimate, shown
 from room_reports.slack_report import message, text_message
 from tests.support.block_kit import checked

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from room_reports.daily import Daily, due_day
 from room_reports.destinations import Delivery, Notice
 from room_reports.destinations.webhook import ReportWebhook

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from config.destinations import PARTS, VERDICTS, Endpoint, SlackChannel
-from config.settings import Settings, SettingsError, load
+from config.loading import SettingsError, load
+from config.settings import Settings
 from room_reports.lanes import lanes_of, rates
 from room_reports.reports import ReportData
 from room_reports.verdicts import RULES

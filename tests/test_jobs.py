@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import redis
 
-from config.settings import load
+from config.loading import load
 from room_reports import jobs
 from room_reports.dispatch import queue_entry
 from room_reports.events import ParticipantEvent, RoomEvent, read

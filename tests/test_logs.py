@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
+from config.loading import load
 from config.logs import MASK, masker
-from config.settings import load
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -36,7 +36,7 @@ SET_UP = """
 import logging, os, sys, threading, warnings
 import structlog
 from config import logs
-from config.settings import load_or_exit
+from config.loading import load_or_exit
 settings = load_or_exit()
 logs.configure(settings)
 log = structlog.get_logger("room_reports.example")

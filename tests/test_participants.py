@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import load
+from config.loading import load
 from room_reports import slack_report
 from room_reports.ledger import Outcome
 from room_reports.participants import (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from config.destinations import Plan
-from config.settings import load
+from config.loading import load
 from room_reports import story
 from room_reports.costs import NO_RATES
 from room_reports.routing import Traits, route, traits_of, why_not

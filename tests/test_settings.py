@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
-from config.settings import Settings, SettingsError, is_secret, load
+from config.loading import SettingsError, load
+from config.settings import Settings, is_secret
 from config.settings_page import table
 from config.thresholds import Thresholds
 
@@ -311,12 +312,10 @@ def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_rest_credentials_prefer_the_api_key() -> None:
-    assert load(ENVIRON).rest_credentials == (SID, "first-token")
+    assert load(ENVIRON).accounts[""].credentials == (SID, "first-token")
     key = "SK" + "a" * 32
-    assert load(ENVIRON | {"TWILIO_API_KEY": key, "TWILIO_API_SECRET": "api-secret"}).rest_credentials == (
-        key,
-        "api-secret",
-    )
+    settings = load(ENVIRON | {"TWILIO_API_KEY": key, "TWILIO_API_SECRET": "api-secret"})
+    assert settings.accounts[""].credentials == (key, "api-secret")
 
 
 def test_proxies_are_read_in_both_spellings() -> None:
@@ -376,7 +375,7 @@ def test_settings_do_not_change() -> None:
 
 def test_e84_a_door_exits_with_2_and_says_why() -> None:
     result = subprocess.run(
-        [sys.executable, "-c", "from config.settings import load_or_exit; load_or_exit()"],
+        [sys.executable, "-c", "from config.loading import load_or_exit; load_or_exit()"],
         env={"TWILIO_AUTH_TOKEN": f"{CANARY} {CANARY}", "PORT": "-1"},
         cwd=ROOT,
         capture_output=True,

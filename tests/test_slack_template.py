@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from config.settings import Settings, SettingsError, load
+from config.loading import SettingsError, load
+from config.settings import Settings
 from room_reports.destinations import Delivery, build
 from room_reports.reports import RoomReport
 from room_reports.sample_reports import HOSTILE, sample_reports
@@ -220,7 +221,7 @@ class TestStart:
 
     def test_jinja_is_imported_only_for_a_template(self, sandbox: Sandbox, tmp_path: Path) -> None:
         program = (
-            "import os, sys; from config.settings import load; from room_reports.service import make_transport;"
+            "import os, sys; from config.loading import load; from room_reports.service import make_transport;"
             "from room_reports import destinations, templates; settings = load(os.environ);"
             "templates.template_problems(settings); destinations.build(settings, make_transport(settings));"
             "print('jinja2' in sys.modules)"

@@ -11,7 +11,7 @@ import requests
 from bench import backlog
 from bench.stacks import Stack, ours
 from bench.workbench import Incomplete, Workbench, eventually
-from config.settings import load
+from config.loading import load
 from room_reports.dispatch import queue_entry
 from room_reports.lanes import make_ledger
 

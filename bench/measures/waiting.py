@@ -10,7 +10,7 @@ from redis import Redis
 from bench import backlog
 from bench.stacks import Stack, add_our_worker, ours
 from bench.workbench import Workbench, eventually
-from config.settings import load
+from config.loading import load
 from room_reports.dispatch import queue_entry
 from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger

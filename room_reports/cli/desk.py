@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
+from config.loading import load_or_exit
 from config.logs import masker
-from config.settings import Settings, load_or_exit
+from config.settings import Settings
 from room_reports.connection import command_client
 from room_reports.errors import Failure
 from room_reports.lanes import make_ledger

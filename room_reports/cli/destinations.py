@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from config.destinations import AppChannel, Conditions, Endpoint, Plan, SlackChannel
-from config.settings import Settings, load_or_exit
+from config.loading import load_or_exit
+from config.settings import Settings
 from room_reports.cli.preview import report_for
 from room_reports.cli.terminal import print_json, table
 from room_reports.lanes import kinds, rates

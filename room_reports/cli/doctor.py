@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 import click
 from pydantic import SecretStr
 
-from config.settings import Settings, SettingsError, load
+from config.loading import SettingsError, load
+from config.settings import Settings
 from room_reports import destinations
 from room_reports.addresses import private_destination_problems
 from room_reports.checks import Check, Level

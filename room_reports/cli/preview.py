@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from config.settings import Settings, load_or_exit
+from config.loading import load_or_exit
+from config.settings import Settings
 from room_reports import slack_report
 from room_reports.cli.desk import open_desk
 from room_reports.cli.terminal import ROOM_SID, print_json

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import click
 
-from config.settings import load_or_exit
+from config.loading import load_or_exit
 from room_reports.signatures import HINTS, SignedParts, diagnose, verify
 from room_reports.words import clean
 

@@ -9,7 +9,8 @@ from urllib.parse import urlencode, urlsplit
 
 import click
 
-from config.settings import Settings, load_or_exit
+from config.loading import load_or_exit
+from config.settings import Settings
 from room_reports.callbacks import ROOM_ENDED
 from room_reports.cli.desk import speak_plainly
 from room_reports.cli.terminal import ROOM_SID

@@ -9,8 +9,9 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from config.loading import SettingsError, exit_with
 from config.logs import masker
-from config.settings import Settings, SettingsError
+from config.settings import Settings
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 
 INSTALL = "its package is not installed: pip install -r requirements-extras.txt, or unset it"
@@ -49,8 +50,6 @@ def start(settings: Settings) -> Telemetry:
 
 def start_or_exit(settings: Settings) -> Telemetry:
     """The same; says on stderr what is missing and exits with 2."""
-    from config.settings import exit_with
-
     try:
         return start(settings)
     except SettingsError as error:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import redis
 
 from bench import backlog
-from config.settings import load
+from config.loading import load
 from room_reports.lanes import make_ledger
 from room_reports.ledger import SUMMARY, Outcome
 from sandbox.options import ACCOUNT_SID

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
-from config.settings import load
+from config.loading import load
 from tests.browser.scenes import feed
 from tests.support.processes import ROOT, Web, settings_for
 from tests.support.secrecy import SECRECY

@@ -18,7 +18,8 @@ from typing import NoReturn, Self, cast
 import psutil
 import redis
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from room_reports.dispatch import QUEUES
 from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger, LedgerUnavailable

@@ -13,7 +13,8 @@ import redis
 import structlog
 from click.testing import CliRunner, Result
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from room_reports.cli import Commands
 from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from config.settings import load
+from config.loading import load
 from local.demo import FAST
 from sandbox.options import Options
 from tests.deploy.containers import Engine, build, missing, python_image
@@ -33,7 +33,7 @@ def test_the_sandbox_service_has_the_sandbox_s_account_and_the_demo_s_haste() ->
     settings = services()["sandbox-web"]["environment"]
     options = Options()
     assert settings == services()["sandbox-worker"]["environment"]
-    assert load(settings).rest_credentials == options.api_keys[0]
+    assert load(settings).accounts[""].credentials == options.api_keys[0]
     assert settings["TWILIO_ACCOUNT_SID"] == options.account_sid
     assert settings["TWILIO_AUTH_TOKEN"] == options.auth_token
     assert settings["REPORT_WEBHOOK_SECRET"] == options.webhook_secrets[0]

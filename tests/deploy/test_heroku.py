@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN
 from sandbox.summaries import room_sid

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from rq import Queue
 
-from config.settings import Settings, is_secret, load
+from config.loading import load
+from config.settings import Settings, is_secret
 from local.demo import main as demo_main
 from room_reports.connection import web_client
 from room_reports.dispatch import QUEUES

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, is_secret, load
+from config.loading import load
+from config.settings import Settings, is_secret
 from sandbox import callbacks
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN

@@ -10,7 +10,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks.webhooks import Webhook
 
-from config.settings import load
+from config.loading import load
 from room_reports.destinations import Delivery, Notice
 from room_reports.destinations.webhook import ReportWebhook
 from room_reports.payloads import part_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from room_reports import destinations
 from room_reports.destinations import KINDS, Delivery
 from room_reports.lanes import RATES, rates

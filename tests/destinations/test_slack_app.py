@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.settings import load
+from config.loading import load
 from room_reports.costs import Rates
 from room_reports.destinations import Delivery, Notice
 from room_reports.destinations.slack_app import SlackApp

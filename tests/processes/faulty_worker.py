@@ -11,8 +11,8 @@ import sys
 from itertools import count
 
 import worker
+from config.loading import load_or_exit
 from config.logs import configure
-from config.settings import load_or_exit
 from room_reports import faults
 from room_reports.faults import Point
 

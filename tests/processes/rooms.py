@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from config.settings import load
+from config.loading import load
 from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger, Room
 from sandbox.client import Sandbox

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config.settings import load
+from config.loading import load
 from room_reports.connection import web_client, worker_client
 from room_reports.lanes import make_ledger
 from room_reports.ledger import LedgerUnavailable

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from config.settings import SettingsError, load
+from config.loading import SettingsError, load
 from room_reports.connection import web_client
 from room_reports.lanes import make_ledger
 from room_reports.ledger import LedgerUnavailable

@@ -15,7 +15,7 @@ from typing import cast
 
 import redis
 
-from config.settings import SettingsError, load
+from config.loading import SettingsError, load
 
 SHORTEST = 8
 FEWEST = 4

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.trace import INVALID_SPAN
 
-from config.settings import load
+from config.loading import load
 from room_reports.telemetry.otel import OtelSpan
 from room_reports.telemetry.tracing import FACTS
 from sandbox import answers, callbacks
@@ -150,7 +150,7 @@ FAILING = """
 import logging, os
 import structlog
 from config.logs import configure
-from config.settings import load
+from config.loading import load
 from room_reports.telemetry import start
 
 settings = load(os.environ)
@@ -178,7 +178,7 @@ class TestUnset:
         code = f"""
 import os, sys
 import app, worker
-from config.settings import load
+from config.loading import load
 from room_reports.telemetry import start
 start(load(os.environ))
 app.create()

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 import redis
 
-from config.settings import load
+from config.loading import load
 from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger
 from sandbox import callbacks

@@ -9,7 +9,7 @@ import pytest
 import redis
 import requests
 
-from config.settings import load
+from config.loading import load
 from tests.support.processes import Web, settings_for
 from tests.support.rooms_in_ledger import LedgerWriter
 from tests.support.secrecy import SECRECY

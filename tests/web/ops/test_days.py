@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from config.settings import load
+from config.loading import load
 from room_reports.ledger import Sending
 from room_reports.web.ops.days import RESERVE, day_page
 from room_reports.web.ops.desk import Desk, Patience

@@ -13,7 +13,7 @@ import redis
 import requests
 from flask import render_template
 
-from config.settings import load
+from config.loading import load
 from room_reports.ledger import LaneNews, Outcome
 from room_reports.ledger.pages import Place
 from room_reports.web import create_app
