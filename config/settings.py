@@ -461,7 +461,7 @@ class Settings(BaseModel):
         """Whether any message is made by a template."""
         described = self.plan.destinations.values()
         return self.slack_template_file is not None or any(
-            isinstance(one, SlackChannel) and one.template for one in described
+            isinstance(one, SlackChannel) and one.template is not None for one in described
         )
 
     @property
@@ -505,7 +505,7 @@ class Settings(BaseModel):
         """Every string that no log line may hold, the longest first so that a part never hides the whole."""
         headers = self.collector_headers.values()
         # Of a header such as `Bearer …`, the last word is what is secret.
-        found = {*self.accounts[""].secrets, *headers, *(header.split()[-1] for header in headers)}
+        found = {*self.accounts[""].secrets, *headers, *(word for header in headers for word in header.split()[-1:])}
         fields = [name for name, field in type(self).model_fields.items() if is_secret(field)]
         given = [secret for name in fields for secret in _secrets(getattr(self, name))]
         for secret in (*given, *self.plan.secrets):

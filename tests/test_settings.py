@@ -355,6 +355,12 @@ def test_secrets_holds_every_secret_and_its_telling_parts() -> None:
     assert lengths == sorted(lengths, reverse=True)
 
 
+def test_header_for_the_collector_may_be_blank() -> None:
+    settings = load(ENVIRON | {"OTEL_EXPORTER_OTLP_HEADERS": "x-key=%20,x-other=collector-key"})
+    assert settings.collector_headers == {"x-key": " ", "x-other": "collector-key"}
+    assert "collector-key" in settings.secrets
+
+
 def test_e83_showing_the_settings_shows_no_secret() -> None:
     settings = load(ENVIRON | {"REDIS_URL": "redis://:redis-password@h/0"})
     for shown in (repr(settings), str(settings), settings.model_dump_json()):

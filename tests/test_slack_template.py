@@ -269,6 +269,13 @@ class TestFile:
         (problem,) = template_problems(bad)
         assert problem.startswith("DESTINATIONS_FILE: destinations.short.template: line 1: uses something")
 
+    def test_an_empty_one_is_seen_by_every_process(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        empty = settings_with_plan(
+            sandbox, tmp_path, '[destinations.short]\nkind = "slack"\nurl = "env:SLACK_WEBHOOK_URL"\ntemplate = ""\n'
+        )
+        assert empty.has_templates
+        assert template_problems(empty) == ["DESTINATIONS_FILE: destinations.short.template: it is empty"]
+
     def test_a_file_that_is_away(self, sandbox: Sandbox, tmp_path: Path) -> None:
         with pytest.raises(SettingsError) as caught:
             settings_with_plan(
