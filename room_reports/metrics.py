@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from room_reports import __version__
-from room_reports.ledger import BUCKETS, PARTICIPANTS, SUMMARY, Ledger, LedgerUnavailable
+from room_reports.ledger import BUCKETS, PARTICIPANTS, SUMMARY, Ledger, LedgerUnavailable, is_twilio
 
 PREFIX = "room_reports_"
 NO_REASON = "none"
@@ -66,6 +66,9 @@ EVENT_RESULTS = (
     "other",
 )
 """Everything that can come of an event, or of the request that brought it; the ledger counts the first seven."""
+
+DIGEST_OUTCOMES = ("sent", "failed", "refused")
+"""Everything that can come of an attempt to send a digest."""
 
 REFUSALS = (
     "bad_request",
@@ -125,11 +128,17 @@ FAMILIES: Mapping[str, Family] = {
         ("destination", "outcome", "reason"),
     ),
     "resends_total": Family("counter", "Deliveries that an operator asked for again.", ("destination",)),
+    "digest_attempts_total": Family(
+        "counter",
+        "Attempts to send the digest of a day; `sent` counts those that arrived, `failed` is tried again.",
+        ("destination", "outcome"),
+    ),
     "summary_seconds": Family("histogram", "From the end of a room to its summary, whole or partial.", ()),
     "delivery_seconds": Family("histogram", "From the end of a room to its first delivery.", ("destination",)),
     "steps_unfinished": Family("gauge", "Steps that are waiting, queued or running.", ("lane",)),
     "steps_overdue": Family("gauge", "Those of them that should have been looked at by now.", ("lane",)),
     "steps_overdue_seconds": Family("gauge", "How late the latest of them is; 0 for none.", ("lane",)),
+    "lane_rate": Family("gauge", "Messages a second that go there at most; 0 without a limit.", ("lane",)),
     "held": Family("gauge", "1 while nothing is sent there.", ("lane",)),
     "held_until_resumed": Family("gauge", "1 while only an operator can end the hold.", ("lane",)),
     "holds_total": Family("counter", "What became of holds: held, extended, released, resumed.", ("lane", "event")),
@@ -162,7 +171,7 @@ class LedgerCollector(Collector):
             values |= {"redis_up": {(): 0}, "redis_writable": {(): 0}}
             yield from families({name: values[name] for name in ("build_info", "redis_up", "redis_writable")})
             return
-        yield from families({**values, **counters(tally)})
+        yield from families({**values, **counters(tally, self._ledger.rates)})
         yield histogram("summary_seconds", {(): durations(tally, {SUMMARY})[SUMMARY]})
         destinations = {name[1] for name in tally if name[0] == "seconds_from_end"}
         destinations -= {SUMMARY, PARTICIPANTS}
@@ -203,6 +212,7 @@ def now(ledger: Ledger) -> Values:
             (lane,): max(moment - first.timestamp(), 0) if first and overdue else 0
             for lane, (_, overdue, first) in due.items()
         },
+        "lane_rate": {(lane,): rate for lane, rate in ledger.rates.items()},
         "held": {(lane,): lane in held for lane in due},
         "held_until_resumed": {(lane,): lane in held and held[lane].until is None for lane in due},
         "queue_jobs": {(queue,): length for queue, length in ledger.queue_lengths().items()},
@@ -213,12 +223,15 @@ def now(ledger: Ledger) -> Values:
     }
 
 
-def counters(tally: Mapping[Labels, float]) -> Values:
+def counters(tally: Mapping[Labels, float], lanes: Iterable[str]) -> Values:
     """The counters out of the ledger's counts, by name and labels. What it does not know it leaves out."""
     found: defaultdict[str, defaultdict[Labels, float]] = defaultdict(lambda: defaultdict(float))
     # From the start, so that the first of each is seen as an increase.
     found["callbacks_total"] |= {(result,): 0.0 for result in CALLBACK_RESULTS}
     found["events_total"] |= {(result,): 0.0 for result in EVENT_RESULTS}
+    found["digest_attempts_total"] |= {
+        (lane, outcome): 0.0 for lane in lanes if not is_twilio(lane) for outcome in DIGEST_OUTCOMES
+    }
     for (kind, *parts), value in tally.items():
         match kind, parts:
             case "opens", [source, result]:
@@ -241,6 +254,8 @@ def counters(tally: Mapping[Labels, float]) -> Values:
                     found["delivery_attempts_total"][step, outcome, reason or NO_REASON] += value
             case "resends", [step]:
                 found["resends_total"][step,] += value
+            case "digests", [destination, outcome]:
+                found["digest_attempts_total"][destination, outcome] += value
             case "holds", [lane, event]:
                 found["holds_total"][lane, event] += value
     return found

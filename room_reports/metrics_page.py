@@ -29,9 +29,9 @@ take the `max` over instances, not the sum. While Redis does not answer, the ans
 with `room_reports_redis_up 0` and little else.
 
 What the ledger counts is counted in the script that makes it happen and is exact, whatever is killed: callbacks
-`opened`, `known` and `expired`, attempts, deliveries, holds, resends, times. What web processes count by themselves
-(other callbacks, refused requests) is written every two seconds and when a process stops: one that is killed takes its
-last two seconds along, or what it counted since Redis went away. A Redis that is emptied starts at zero.
+`opened`, `known` and `expired`, attempts, deliveries, digests, holds, resends, times. What web processes count by
+themselves (other callbacks, refused requests) is written every two seconds and when a process stops: one that is killed
+takes its last two seconds along, or what it counted since Redis went away. A Redis that is emptied starts at zero.
 
 `room_reports_delivery_seconds` and `room_reports_summary_seconds` leave dead letters and resends out.
 

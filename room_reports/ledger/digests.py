@@ -14,6 +14,7 @@ from typing import Literal, cast
 import redis
 
 from room_reports.ledger.rows import FINAL, SUMMARY, moment
+from room_reports.ledger.scripts import Scripts
 from room_reports.ledger.unavailable import guarded
 
 CHUNK = 500
@@ -60,8 +61,9 @@ class Sending:
 class Digests:
     """Safe to share between threads; every method raises `LedgerUnavailable`."""
 
-    def __init__(self, connection: redis.Redis, *, prefix: str) -> None:
+    def __init__(self, connection: redis.Redis, scripts: Scripts, *, prefix: str) -> None:
         self._redis = connection
+        self._scripts = scripts
         self._prefix = prefix
 
     def rooms_of(self, day: date, *, may_go_on: Callable[[], bool] = lambda: True) -> Iterator[EndedRoom]:
@@ -83,11 +85,9 @@ class Digests:
         return {name.decode(): Sending(**json.loads(value)) for name, value in found.items()}
 
     def note(self, day: date, name: str, sending: Sending) -> None:
-        """Remembers what became of it."""
-        with guarded(), self._redis.pipeline() as pipeline:
-            pipeline.hset(self._key(day), name, json.dumps(asdict(sending)))
-            pipeline.expire(self._key(day), KEPT)
-            pipeline.execute()
+        """Remembers what became of it, and counts it."""
+        with guarded():
+            self._scripts.run("note_digest", day.isoformat(), name, json.dumps(asdict(sending)), KEPT)
 
     def _opened(self, first: float, last: float, place: int) -> list[bytes]:
         # Rooms that are pruned meanwhile are older than any of these, and new ones are opened now.

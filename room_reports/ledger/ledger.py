@@ -98,12 +98,13 @@ class Ledger:
         self._replicas = replicas
         self.pages = Pages(connection, prefix=prefix)
         self.sign_ins = SignIns(connection, prefix=prefix)
-        self.digests = Digests(connection, prefix=prefix)
         self._lists = {kind.origin: kind.list for kind in queue.kinds.values()}
         self._waits = {lane.name: lane.waits for lane in lanes}
+        self.rates = {lane.name: lane.rate for lane in lanes}
         self._scripts = Scripts(
             connection.connection_pool, prefix=prefix, lease=lease, retention=retention, lanes=lanes, queue=queue
         )
+        self.digests = Digests(connection, self._scripts, prefix=prefix)
 
     # Receiving
 
@@ -412,9 +413,9 @@ class Ledger:
         """What has happened since the beginning, counted, each name in its parts:
 
         `opens, SOURCE, RESULT`; `attempts, STEP, OUTCOME, REASON` (reason empty for none; outcome `lost` when a worker
-        died); `holds, LANE, EVENT`; `resends, STEP`; `seconds_from_end, STEP, BUCKET` (from the end of the room to the
-        end of the step, the bucket's upper limit, not cumulative) with the sum of seconds as BUCKET `sum`; and what
-        `add_to_tally` was given.
+        died); `holds, LANE, EVENT`; `resends, STEP`; `digests, DESTINATION, STATE`; `seconds_from_end, STEP, BUCKET`
+        (from the end of the room to the end of the step, the bucket's upper limit, not cumulative) with the sum of
+        seconds as BUCKET `sum`; and what `add_to_tally` was given.
         """
         with guarded():
             counts = self._redis.hgetall(f"{self._prefix}counts")

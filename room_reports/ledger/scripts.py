@@ -49,6 +49,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "release": ("prefix",),
     "prune": ("prefix", "retention"),
     "add": ("prefix",),
+    "note_digest": ("prefix",),
 }
 """What each script needs to be told of the configuration. All of it is parsed at every call, so no more than that."""
 

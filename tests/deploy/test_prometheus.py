@@ -79,5 +79,5 @@ scrape_configs:
         # No worker runs here: that alert waits for its two minutes, and no other does.
         wait_until(lambda: raised() == {"RoomReportsNoWorker"}, what="the alert, and no other")
         rules = [rule for group in ask("rules")["groups"] for rule in group["rules"]]
-        assert len(rules) == 16
+        assert len(rules) == 17
         assert {rule["health"] for rule in rules} <= {"ok", "unknown"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from room_reports.ledger import Ledger, Outcome
+from room_reports.ledger import Ledger, Outcome, Sending
 from room_reports.metrics import FAMILIES, PREFIX
 
 SUFFIXES = ("_bucket", "_count", "_sum")
@@ -42,6 +42,8 @@ def fill(ledger: Ledger) -> None:
     run(ledger, sids[2], "summary", Outcome("complete", opens=("slack",)))
     run(ledger, sids[2], "slack", Outcome("waiting", "gone", lane="operator"))
     run(ledger, sids[3], "summary", Outcome("waiting", "not_ready", pause=60))
+    for state in ("failed", "sent", "sent"):  # the last of them noted twice
+        ledger.digests.note(date(2026, 11, 22), "webhook", Sending(state, 1, 1, 0.0))
     ledger.note_worker("one", threads=32, busy=5)
     ledger.note_worker("two", threads=16, busy=0)
     ledger.note_reconciled(datetime.now(UTC))

@@ -10,7 +10,7 @@ import pytest
 
 from room_reports.errors import REASONS
 from room_reports.ledger import ROOM_STATES, Ledger
-from room_reports.metrics import CALLBACK_RESULTS
+from room_reports.metrics import CALLBACK_RESULTS, DIGEST_OUTCOMES
 from room_reports.metrics_page import table
 from tests.support.markdown import anchor
 from tests.support.metrics import fill
@@ -21,7 +21,13 @@ RULES = (ROOT / "deploy/prometheus/room-reports.rules.yml").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 DASHBOARD = json.loads((ROOT / "deploy/grafana/room-reports.json").read_text())
 LANES = {"twilio", "slack", "slack_app", "webhook"}
-VALUES = {"lane": LANES, "result": set(CALLBACK_RESULTS), "reason": REASONS, "state": set(ROOM_STATES)}
+VALUES = {
+    "lane": LANES,
+    "result": set(CALLBACK_RESULTS),
+    "reason": REASONS,
+    "state": set(ROOM_STATES),
+    "outcome": set(DIGEST_OUTCOMES),
+}
 """The closed sets of the labels that an expression picks by value."""
 
 
@@ -64,7 +70,7 @@ def told(web: Web, ledger: Ledger) -> dict[str, set[str]]:
 
 
 def test_there_are_many() -> None:
-    assert len(ALERTS) == 16 == RULES.count("- alert:")
+    assert len(ALERTS) == 17 == RULES.count("- alert:")
     assert len(EXPRESSIONS) > 40
 
 
