@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from room_reports.callbacks import ACCOUNT_SID, ROOM_SID
-from room_reports.participants import Identities, Participant, read_participant
+from room_reports.participants import PARTICIPANT_SID, Identities, Participant, read_participant
 from room_reports.summaries import clean_text, parse_time
 
 ROOM_SUMMARY = "com.twilio.video.insights.room-summary.complete"
@@ -56,7 +56,6 @@ _SPELT_WITH_HYPHENS = frozenset({"room_type", "room_status", "processing_state",
 """Enumerations that Twilio writes with `_` in the Video Log Analyzer, and with `-` in some other places."""
 
 _TEST_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_PARTICIPANT_SID = re.compile(r"PA[0-9a-fA-F]{32}")
 
 
 class MalformedEvent(Exception):
@@ -189,7 +188,7 @@ def issues_of(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {
             "issue_type": kind,
             "severity": _word(detail.get("severity")),
-            "participant_sid": sid if isinstance(sid, str) and _PARTICIPANT_SID.fullmatch(sid) else None,
+            "participant_sid": sid if isinstance(sid, str) and PARTICIPANT_SID.fullmatch(sid) else None,
             "directions": [word for one in directions if (word := _word(one))],
         }
 

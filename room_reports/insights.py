@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from room_reports.errors import Permanent, Transient
 from room_reports.participants import Identities, Known, Participant, keep, read_participant
+from room_reports.summaries import spelling
 from room_reports.transport import Response, Transport, raise_for_status
 
 KEPT = timedelta(days=7)
@@ -174,12 +175,12 @@ def state_of(value: object) -> State:
     A state that we do not know is taken for unfinished: it is asked for again until the deadline, and then reported as
     it stands.
     """
-    spelling = str(value).lower().replace("-", "_")
-    if spelling == "complete":
+    word = spelling(str(value))
+    if word == "complete":
         return "complete"
-    if spelling == "timeout":
+    if word == "timeout":
         return "timeout"
-    return "not_started" if spelling == "not_started" else "in_progress"
+    return "not_started" if word == "not_started" else "in_progress"
 
 
 def completed(page: Mapping[str, Any]) -> Iterator[ListedRoom]:

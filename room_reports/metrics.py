@@ -25,45 +25,15 @@ PREFIX = "room_reports_"
 NO_REASON = "none"
 """The label of an attempt that has no reason; an empty one would be the same as no label."""
 
-CALLBACK_RESULTS = (
-    "opened",
-    "known",
-    "expired",
-    "ignored",
-    "signature",
-    "account",
-    "host",
-    "malformed",
-    "media_type",
-    "too_large",
-    "too_many_parameters",
-    "truncated",
-    "chunked",
-    "redis",
-)
+NOT_TAKEN = ("signature", "account", "host", "malformed", "media_type", "too_large", "truncated", "chunked", "redis")
+"""Why a status callback, or an event, is not taken."""
+
+CALLBACK_RESULTS = ("opened", "known", "expired", "ignored", *NOT_TAKEN, "too_many_parameters")
 """Everything that can come of a status callback; the first three are counted by the ledger itself."""
 
 EVENT_RESULTS = (
-    "opened",
-    "expired",
-    "advanced",
-    "known",
-    "late",
-    "joined",
-    "early",
-    "test",
-    "ignored",
-    "signature",
-    "account",
-    "host",
-    "malformed",
-    "media_type",
-    "method_not_allowed",
-    "too_large",
-    "truncated",
-    "chunked",
-    "redis",
-    "other",
+    *("opened", "expired", "advanced", "known", "late", "joined", "early"),
+    *("test", "ignored", *NOT_TAKEN, "method_not_allowed", "other"),
 )
 """Everything that can come of an event, or of the request that brought it; the ledger counts the first seven."""
 
@@ -161,17 +131,14 @@ class LedgerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric; when Redis does not answer, only that."""
-        values: dict[str, Mapping[Labels, float]] = {"build_info": {(__version__,): 1}}
-        tally: Mapping[Labels, float] = {}
+        version: Values = {"build_info": {(__version__,): 1}}
         try:
-            values |= now(self._ledger)
-            tally = self._ledger.tally()
-            values |= {"redis_up": {(): 1}, "redis_writable": {(): is_writable(self._ledger)}}
+            gauges, tally = now(self._ledger), self._ledger.tally()
+            redis: Values = {"redis_up": {(): 1}, "redis_writable": {(): is_writable(self._ledger)}}
         except LedgerUnavailable:
-            values |= {"redis_up": {(): 0}, "redis_writable": {(): 0}}
-            yield from families({name: values[name] for name in ("build_info", "redis_up", "redis_writable")})
+            yield from families({**version, "redis_up": {(): 0}, "redis_writable": {(): 0}})
             return
-        yield from families({**values, **counters(tally, self._ledger.rates)})
+        yield from families({**version, **redis, **gauges, **counters(tally, self._ledger.rates)})
         yield histogram("summary_seconds", {(): durations(tally, {SUMMARY})[SUMMARY]})
         destinations = {name[1] for name in tally if name[0] == "seconds_from_end"}
         destinations -= {SUMMARY, PARTICIPANTS}

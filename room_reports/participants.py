@@ -36,7 +36,7 @@ ERROR_URL = "https://www.twilio.com/docs/api/errors/"
 LONGEST_IDENTITY = 256
 LONGEST_WORD = 64
 
-_SID = re.compile(r"PA[0-9a-fA-F]{32}")
+PARTICIPANT_SID = re.compile(r"PA[0-9a-fA-F]{32}")
 
 
 class Participant(BaseModel, frozen=True):
@@ -110,7 +110,11 @@ def read_participant(raw: object, identities: Identities) -> Participant | None:
 
     Never raises: a value of another type than documented is left out.
     """
-    if not isinstance(raw, dict) or not isinstance(sid := raw.get("participant_sid"), str) or not _SID.fullmatch(sid):
+    if (
+        not isinstance(raw, dict)
+        or not isinstance(sid := raw.get("participant_sid"), str)
+        or not PARTICIPANT_SID.fullmatch(sid)
+    ):
         return None
     code = _error_code(raw.get("error_code"))
     return Participant(

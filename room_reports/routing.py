@@ -12,7 +12,7 @@ from typing import get_args
 
 from config.destinations import Conditions, Plan, Rule
 from room_reports.reports import RoomReport
-from room_reports.summaries import read_summary
+from room_reports.summaries import read_summary, spelling
 from room_reports.verdicts import Severity
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -130,7 +130,7 @@ def _mismatches(when: Conditions, traits: Traits, account: set[str]) -> Iterator
     name = traits.room_name
     if when.room_name is not None and not (name and any(fnmatchcase(name, pattern) for pattern in when.room_name)):
         yield _is_not("room_name", name, when.room_name)
-    if when.room_type is not None and _spelling(traits.room_type) not in map(_spelling, when.room_type):
+    if when.room_type is not None and spelling(traits.room_type) not in map(spelling, when.room_type):
         yield _is_not("room_type", traits.room_type, when.room_type)
     if when.region is not None and traits.region not in when.region:
         yield _is_not("region", traits.region, when.region)
@@ -142,11 +142,6 @@ def _mismatches(when: Conditions, traits: Traits, account: set[str]) -> Iterator
 
 def _is_not(what: str, value: str | None, wanted: Sequence[str]) -> str:
     return f"{what} is {'not known' if value is None else value}, not {' or '.join(wanted)}"
-
-
-def _spelling(value: str | None) -> str | None:
-    """Callbacks write `group-small`, summaries `group_small`."""
-    return None if value is None else value.lower().replace("-", "_")
 
 
 def _rank(severity: Severity | None) -> int:

@@ -132,6 +132,11 @@ def _is_known(value: str | list[str], known: frozenset[str]) -> bool:
     return known.issuperset(value)
 
 
+def spelling(value: str | None) -> str | None:
+    """A word of Twilio's as summaries have it: callbacks, and some events, write `group-small` for `group_small`."""
+    return value.lower().replace("-", "_") if value else None
+
+
 def forwardable(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A summary as it may leave the service: as sent, but without the secrets in URLs.
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from config.thresholds import Thresholds
 from room_reports.callbacks import StatusCallback
-from room_reports.summaries import Reading, RoomSummary, unfamiliar
+from room_reports.summaries import Reading, RoomSummary, spelling, unfamiliar
 from room_reports.troubles import Troubles
 from room_reports.words import spoken
 
@@ -207,9 +207,9 @@ def _sources_disagree(facts: Facts) -> str | None:
 def _disagreements(callback: StatusCallback, summary: RoomSummary, thresholds: Thresholds) -> Iterator[str]:
     if _differ(callback.room_name, summary.room_name):
         yield "the name"
-    if _differ(_spelling(callback.room_status), _spelling(summary.room_status)):
+    if _differ(spelling(callback.room_status), spelling(summary.room_status)):
         yield "the status"
-    if _differ(_spelling(callback.room_type), _spelling(summary.room_type)):
+    if _differ(spelling(callback.room_type), spelling(summary.room_type)):
         yield "the type"
     ours, theirs = callback.room_duration, summary.duration_sec
     if ours is not None and theirs is not None and abs(ours - theirs) > thresholds.sources_disagree_seconds:
@@ -222,11 +222,6 @@ def _disagreements(callback: StatusCallback, summary: RoomSummary, thresholds: T
 
 def _differ(one: str | None, other: str | None) -> bool:
     return bool(one) and bool(other) and one != other
-
-
-def _spelling(value: str | None) -> str | None:
-    """Callbacks write `group-small` where the summary writes `group_small`."""
-    return value.lower().replace("-", "_") if value else None
 
 
 def _end_before_start(facts: Facts) -> str | None:

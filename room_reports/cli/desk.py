@@ -18,10 +18,11 @@ import structlog
 from config.loading import load_or_exit
 from config.logs import masker
 from config.settings import Settings
+from room_reports.cli.terminal import NOT_DONE
 from room_reports.connection import command_client
 from room_reports.errors import Failure
 from room_reports.lanes import make_ledger
-from room_reports.ledger import Ledger, LedgerUnavailable
+from room_reports.ledger import Ledger, LedgerUnavailable, Room
 
 if TYPE_CHECKING:
     import redis
@@ -53,6 +54,18 @@ def open_desk(settings: Settings | None = None) -> Iterator[Desk]:
         raise click.ClickException(f"{failure.reason}: {failure.detail}; `flask doctor` says more") from failure
     finally:
         connection.close()
+
+
+def found_room(desk: Desk, sid: str) -> Room:
+    """The room, or the end of the command."""
+    room = desk.ledger.room(sid)
+    if room is None:
+        click.echo(
+            f"The ledger does not know {sid}. If it ended less than 7 days ago, `flask rooms reconcile` finds it.",
+            err=True,
+        )
+        sys.exit(NOT_DONE)
+    return room
 
 
 def speak_plainly(settings: Settings) -> None:

@@ -11,13 +11,11 @@ from config.destinations import AppChannel, Conditions, Endpoint, Plan, SlackCha
 from config.loading import load_or_exit
 from config.settings import Settings
 from room_reports.cli.preview import report_for
-from room_reports.cli.terminal import print_json, table
+from room_reports.cli.terminal import as_json, print_json, table
 from room_reports.lanes import kinds, rates
 from room_reports.routing import DEFAULT, Look, Route, label_of, route, traits_of, why_not
 from room_reports.transport import redact_url
 from room_reports.words import clean
-
-as_json = click.option("--json", "as_json", is_flag=True, help="JSON for machines instead of text for people.")
 
 
 @click.group()

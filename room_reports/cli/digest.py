@@ -10,15 +10,13 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from room_reports.cli.desk import open_desk
-from room_reports.cli.terminal import LONGEST_NAME, print_json, table
+from room_reports.cli.terminal import LONGEST_NAME, NOT_DONE, print_json, table
 from room_reports.daily import Daily
 from room_reports.digest_words import bars_of, figures, remarks, title, waited, words_of
 from room_reports.digests import DigestData, DigestedRoom, RoomDigest
 from room_reports.ledger import Sending
 from room_reports.service import make_daily, make_service, make_transport
 from room_reports.words import clean, moment
-
-NOT_DONE = 1
 
 
 @click.command(

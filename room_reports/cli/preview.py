@@ -13,7 +13,7 @@ import click
 from config.loading import load_or_exit
 from config.settings import Settings
 from room_reports import slack_report
-from room_reports.cli.desk import open_desk
+from room_reports.cli.desk import found_room, open_desk
 from room_reports.cli.terminal import ROOM_SID, print_json
 from room_reports.costs import Rates
 from room_reports.insights import state_of
@@ -88,12 +88,8 @@ def report_for(source: str) -> RoomReport:
     if source != "-" and not Path(source).exists():
         sid = ROOM_SID.convert(source, None, None)
         with open_desk() as desk:
-            room = desk.ledger.room(sid)
-            if room is None:
-                click.echo(f"The ledger does not know {sid}.", err=True)
-                sys.exit(1)
             return report_of(
-                room,
+                found_room(desk, sid),
                 console_url=desk.settings.console_url,
                 thresholds=desk.settings.verdict_thresholds,
                 rates=Rates.of(desk.settings),

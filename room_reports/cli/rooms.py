@@ -11,11 +11,13 @@ from typing import Any
 
 import click
 
-from room_reports.cli.desk import Desk, open_desk, operator
+from room_reports.cli.desk import found_room, open_desk, operator
 from room_reports.cli.terminal import (
     LONGEST_NAME,
+    NOT_DONE,
     ROOM_SID,
     Duration,
+    as_json,
     json_line,
     print_json,
     shows_progress,
@@ -30,10 +32,6 @@ from room_reports.story import can_be_resent, deliveries_of, routes_of, told
 from room_reports.waiting import Waiting, waits_of
 from room_reports.words import clean, from_now, moment
 
-NOT_DONE = 1
-"""Exit code when there was nothing to show or to do."""
-
-as_json = click.option("--json", "as_json", is_flag=True, help="JSON for machines instead of text for people.")
 state_option = click.option("--state", type=click.Choice(ROOM_STATES), help="Only rooms in this state.")
 
 
@@ -107,18 +105,6 @@ def show(sid: str, as_json: bool) -> None:
         print_json(document_of(room, holds, now))
     else:
         click.echo("\n\n".join(story_of(room, waits_of(room, holds, now=now), now)))
-
-
-def found_room(desk: Desk, sid: str) -> Room:
-    """The room, or the end of the command."""
-    room = desk.ledger.room(sid)
-    if room is None:
-        click.echo(
-            f"The ledger does not know {sid}. If it ended less than 7 days ago, `flask rooms reconcile` finds it.",
-            err=True,
-        )
-        sys.exit(NOT_DONE)
-    return room
 
 
 def story_of(room: Room, waits: Sequence[Waiting], now: datetime) -> Iterator[str]:

@@ -15,8 +15,8 @@ from room_reports.callbacks import ROOM_ENDED
 from room_reports.cli.desk import speak_plainly
 from room_reports.cli.terminal import ROOM_SID
 from room_reports.errors import Failure
+from room_reports.service import make_transport
 from room_reports.signatures import sign
-from room_reports.transport import Transport
 from room_reports.web.receiving import PATH
 from room_reports.words import clean, span
 
@@ -80,15 +80,8 @@ def send(settings: Settings, target: str, params: dict[str, str]) -> int:
         "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
         "X-Twilio-Signature": sign(token, url=signed, params={name: [value] for name, value in params.items()}),
     }
-    transport = Transport(
-        allow_private=True,  # the copy is usually on this machine
-        pool_size=1,
-        connect_timeout=settings.http_connect_timeout,
-        read_timeout=settings.http_read_timeout,
-        total_timeout=settings.http_total_timeout,
-        proxies=settings.proxies,
-        ca_file=settings.tls_ca_file,
-    )
+    # The copy is usually on this machine.
+    transport = make_transport(settings.model_copy(update={"allow_private_destinations": True}))
     try:
         return transport.post(target, urlencode(params).encode(), headers=headers).status
     except Failure as failure:

@@ -21,6 +21,11 @@ from room_reports.words import clean, columns, cut
 LONGEST_NAME = 40
 """Columns of a room name in a table."""
 
+NOT_DONE = 1
+"""Exit code when there was nothing to show or to do."""
+
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON for machines instead of text for people.")
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

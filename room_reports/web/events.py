@@ -65,7 +65,7 @@ class EventReceiver:
         url = self.rooms.signed_url(environ, host)
         signature = environ.get("HTTP_X_TWILIO_SIGNATURE")
         settings = environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS")
-        account_sid, _ = self.rooms.check_signature(SignedParts(url, {}, signature, settings), environ)
+        account_sid = self.rooms.check_signature(SignedParts(url, {}, signature, settings), environ)
         body = read_body(environ)
         if (cause := body_cause(url, body)) is not None:
             raise Refusal(403, "signature", explain=partial(explain, cause))

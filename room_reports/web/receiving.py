@@ -131,7 +131,6 @@ class Receiver:
             result = self.open(callback, request_id)
         except Refusal as refusal:
             return self.refuse(refusal, environ, request_id)
-        self.tally.count(result)
         log.info(TAKEN[result], room_sid=callback.room_sid, request_id=request_id)
         return small_json(200, {"result": "too old"}) if result == "expired" else TAKEN_REPLY
 
@@ -146,9 +145,7 @@ class Receiver:
             signature=environ.get("HTTP_X_TWILIO_SIGNATURE"),
             settings=environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS"),
         )
-        account_sid, token = self.check_signature(signed, environ, params.get("AccountSid", ("",))[0])
-        self.tally.count(f"token {token}")
-        return params, account_sid
+        return params, self.check_signature(signed, environ, params.get("AccountSid", ("",))[0])
 
     def host_of(self, environ: Environ) -> str:
         """The host that the request is for. Raises `Refusal` when that is not ours."""
@@ -158,16 +155,15 @@ class Receiver:
             raise Refusal(400, "host", explain=lambda: {"hint": hint})
         return host
 
-    def check_signature(self, signed: SignedParts, environ: Environ, account_sid: str = "") -> tuple[str, int]:
-        """The account whose token it was made with, and the token's index. Raises `Refusal`.
+    def check_signature(self, signed: SignedParts, environ: Environ, account_sid: str = "") -> str:
+        """The account whose token it was made with. Raises `Refusal`.
 
         `account_sid`: the one that it says it is from; where that is none of ours, every account's tokens are tried.
         """
         accounts = (account_sid,) if account_sid in self.tokens else self.tokens
         for sid in accounts:
-            verdict = verify(self.tokens[sid], signed)
-            if verdict.token is not None:
-                return sid, verdict.token
+            if verify(self.tokens[sid], signed).token is not None:
+                return sid
         raise Refusal(403, "signature", explain=partial(self.explain, signed, environ))
 
     def wanted(self, params: Mapping[str, Sequence[str]], account_sid: str) -> StatusCallback | None:

@@ -21,7 +21,6 @@ from room_reports.metrics import CALLBACK_RESULTS, EVENT_RESULTS, REFUSALS
 from room_reports.web.tally import Tally
 
 EVERY = 2.0
-COUNTED_BY_THE_LEDGER = frozenset({"opened", "known", "expired"})
 
 log = structlog.get_logger(__name__)
 
@@ -81,8 +80,6 @@ def by_metric(totals: dict[str, int]) -> Counts:
     found: Counter[tuple[str, ...]] = Counter()
     for kind, count in totals.items():
         name = kind.lower().replace(" ", "_")
-        if name in COUNTED_BY_THE_LEDGER or name.startswith("token_"):
-            continue
         if name.startswith("event_"):
             result = name.removeprefix("event_")
             found["events", result if result in EVENT_RESULTS else "other"] += count

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, abort, flash, g, make_response, redirect,
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from room_reports.callbacks import ROOM_SID
 from room_reports.ledger import LedgerUnavailable, Room
 from room_reports.story import can_be_resent, deliveries_of
 from room_reports.web.ops import listing, wording
@@ -29,7 +30,6 @@ OPEN_TO_ALL = frozenset({"ops.static", "ops.ask_to_sign_in", "ops.take_password"
 EARLIEST = date(2010, 1, 1)
 """No room is older."""
 
-_SID = re.compile(r"RM[0-9a-fA-F]{32}")
 _OWN_PATH = re.compile(r"/(?:[A-Za-z0-9?=&%+._~-][A-Za-z0-9/?=&%+._~-]*)?")
 
 log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ def add_reading(blueprint: Blueprint, desk: Desk) -> None:
     def show_rooms() -> AnyResponse | str:
         patience = Patience()
         query = listing.query_of(request.args, desk.destinations)
-        if _SID.fullmatch(query.text) and patience.ask(lambda: desk.ledger.room(query.text)):
+        if ROOM_SID.fullmatch(query.text) and patience.ask(lambda: desk.ledger.room(query.text)):
             return redirect(url_for("ops.show_room", sid=query.text), 303)
         state = overview(desk, patience)
         return render_template(
@@ -165,7 +165,7 @@ def day_of(text: str) -> date:
 
 def found(desk: Desk, patience: Patience, sid: str) -> Room:
     """The room. Ends the request when there is none."""
-    room = patience.ask(lambda: desk.ledger.room(sid)) if _SID.fullmatch(sid) else None
+    room = patience.ask(lambda: desk.ledger.room(sid)) if ROOM_SID.fullmatch(sid) else None
     if room is None:
         abort(404)
     return room
