@@ -174,7 +174,7 @@ def test_workers_grow_by_lists_and_metrics_that_exist() -> None:
     assert lists == {Queue.redis_queue_namespace_prefix + queue for queue in QUEUES}
     [query] = [trigger["metadata"]["query"] for trigger in triggers if trigger["type"] == "prometheus"]
     named = re.findall(rf"{PREFIX}(\w+)\{{", query)
-    assert set(named) == {"steps_overdue", "held"}
+    assert set(named) == {"steps_overdue", "lane_rate", "held"}
     assert all("lane" in FAMILIES[name].labels for name in named)
 
 
