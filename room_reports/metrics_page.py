@@ -21,7 +21,7 @@ _HEADING = """\
 
 `GET /metrics` of any web process, in Prometheus's text format or OpenMetrics, whichever is asked for. With
 `METRICS_TOKEN` whoever sends it as `Authorization: Bearer` may read it, others get 403; without, clients on the same
-machine may, and for everybody else the page is not there. No room SID and no name is ever a label.
+machine may, and for everybody else the page is not there. No SID, and no name of a room or person, is a label.
 
 The numbers are read from the ledger at each scrape, and none of it costs more with more rooms: 2.5 ms with 100,000
 unfinished rooms as with 100, on two cores. So each web process tells the same of all web and worker processes together:
