@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import partial
 from urllib.parse import urlsplit
 from zlib import crc32
 
@@ -21,6 +22,7 @@ from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, web_client, worker_client
 from room_reports.dispatch import CALLS, queues_of, run_dispatcher
 from room_reports.heartbeat import Heartbeat
+from room_reports.jobs import Service
 from room_reports.lanes import make_ledger
 from room_reports.ledger import PARTICIPANTS, SUMMARY
 from room_reports.service import make_daily, make_service, make_transport
@@ -52,54 +54,51 @@ def run(settings: Settings, traces: Traces = NO_TRACES) -> int:
     service = make_service(settings, worker_client(settings), make_transport(settings), traces)
     jobs.use(service)
     stopping = threading.Event()
-    helpers = [
-        threading.Thread(
-            target=run_dispatcher,
-            args=(service.ledger,),
-            kwargs={"every": settings.dispatch_every, "stopping": stopping},
-            name="dispatcher",
-            daemon=True,
-        ),
-        threading.Thread(target=log_redis_warnings, args=(service.ledger,), name="redis-warnings", daemon=True),
-        threading.Thread(
-            target=run_chores,
-            args=(service.ledger, service.insights),
-            kwargs={
-                "reconcile_every": settings.reconcile_every,
-                "stopping": stopping,
-                "daily": make_daily(settings, service),
-                "digest_at": settings.digest_at,
-            },
-            name="chores",
-            daemon=True,
-        ),
-    ]
-    for helper in helpers:
-        helper.start()
+    start_helpers(settings, service, stopping)
     heartbeat = Heartbeat()
     # The main loop has to hear when it is to stop, so nothing in it may be as patient with Redis as the jobs are.
     loop = loop_client(settings)
-    loop_ledger = make_ledger(settings, loop)
     worker = ConcurrentWorker(
         queues_of(settings.redis_prefix),
         connection=loop,
         serializer=JSONSerializer,
         threads=settings.worker_threads,
+        ledger=make_ledger(settings, loop),
+        work_off=jobs.work_off,
         calls={
             CALLS[SUMMARY]: jobs.fetch_summary,
             CALLS[PARTICIPANTS]: jobs.fetch_participants,
             CALLS["*"]: jobs.deliver,
         },
-        longest_job=settings.step_lease * 3,  # summary, participants and one delivery
         grace=settings.shutdown_grace,
         hand_back=jobs.hand_back,
         on_turn=heartbeat.beat,
-        on_beat=lambda name, busy: loop_ledger.note_worker(name, threads=settings.worker_threads, busy=busy),
     )
     all_done = worker.work()
     stopping.set()
     heartbeat.forget()
     return 0 if all_done else 1
+
+
+def start_helpers(settings: Settings, service: Service, stopping: threading.Event) -> None:
+    """Starts what a worker does besides, each on a thread of its own that ends with the process: the dispatcher, the
+    chores, and one look at how Redis is set up. They begin nothing more once `stopping` is set."""
+    chores = partial(
+        run_chores,
+        service.ledger,
+        service.insights,
+        reconcile_every=settings.reconcile_every,
+        stopping=stopping,
+        daily=make_daily(settings, service),
+        digest_at=settings.digest_at,
+    )
+    helpers = {
+        "dispatcher": partial(run_dispatcher, service.ledger, every=settings.dispatch_every, stopping=stopping),
+        "redis-warnings": partial(log_redis_warnings, service.ledger),
+        "chores": chores,
+    }
+    for name, helper in helpers.items():
+        threading.Thread(target=helper, name=name, daemon=True).start()
 
 
 def ledger_mark(settings: Settings) -> str:

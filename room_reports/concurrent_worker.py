@@ -1,9 +1,10 @@
 """An RQ worker that runs jobs on threads: one process, as many rooms at once as it has threads.
 
 RQ's own workers run one job at a time, fork for it and spend some twenty Redis round trips on it. Here a job is nearly
-all waiting for HTTP, so threads carry it, and taking jobs, marking them started and clearing away finished ones is one
-script for as many jobs as there are free threads. What people look at stays true: `rq info` and dashboards see the
-worker with its state and counts, the queues, the jobs that run, and the ones that failed.
+all waiting for HTTP, so threads carry it. A thread writes the end of a job, clears it away, takes the next one, marks
+it started and begins its attempt in one script; the main loop waits for jobs on behalf of threads that found none. What
+people look at stays true: `rq info` and dashboards see the worker with its state and counts, the queues, the jobs that
+run, and the ones that failed.
 
 It builds on `BaseWorker` as RQ's other workers do and uses of it: registering birth and death, heartbeats, the pubsub
 channel, suspension, and the state. Nothing else of RQ is asked to remember anything: a job that is lost with its worker
@@ -22,7 +23,6 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -38,7 +38,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from room_reports import faults
 from room_reports.faults import Point
-from room_reports.ledger import LedgerUnavailable
+from room_reports.ledger import Claim, Ledger, LedgerUnavailable, NextJob, Taken
 
 BLOCK = 1
 """Seconds to wait for a job when there is none; the longest a stop, a heartbeat or a clearing away can be late."""
@@ -46,61 +46,17 @@ BLOCK = 1
 HEARTBEAT = 5.0
 WORKER_TTL = 30
 FAILURE_KEPT = 7 * 24 * 3600
-JOB_KEPT = 24 * 3600
-"""Seconds that a job hash outlives a worker that died with it, for `rq info`."""
-
-TAKE = """
--- Clears away the jobs that were done and takes the next ones. KEYS: the queues, the one that is served first in front,
--- then the registry of started jobs of each. ARGV: job key prefix, worker name, now as RQ writes it, seconds a job may
--- run, seconds a job hash is kept, how many to take, then as JSON {id, number of its queue} of every job that is done,
--- and of those that were popped already. Returns {id, number of its queue, data} for each job taken.
-local prefix, worker, stamp, longest, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local count, done, popped = tonumber(ARGV[6]), cjson.decode(ARGV[7]), cjson.decode(ARGV[8])
-local queues = #KEYS / 2
-local now = tonumber(redis.call('TIME')[1])
-for _, job in ipairs(done) do
-  redis.call('ZREM', KEYS[queues + job[2]], job[1] .. ':' .. worker)
-  redis.call('DEL', prefix .. job[1])
-end
-for number = 1, queues do
-  if count <= #popped then break end
-  for _, id in ipairs(redis.call('LPOP', KEYS[number], count - #popped) or {}) do
-    popped[#popped + 1] = {id, number}
-  end
-end
-local taken = {}
-for _, job in ipairs(popped) do
-  local id, number = job[1], job[2]
-  local data = redis.call('HGET', prefix .. id, 'data')
-  if data or redis.call('EXISTS', prefix .. id) == 1 then
-    redis.call('HSET', prefix .. id, 'status', 'started', 'started_at', stamp, 'worker_name', worker)
-    redis.call('EXPIRE', prefix .. id, kept)
-    redis.call('ZADD', KEYS[queues + number], now + longest, id .. ':' .. worker)
-    taken[#taken + 1] = {id, number, data or ''}
-  end
-end
-return taken
-"""
-
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A job that was taken from the queue of this number, counted from 1. `data`: what it calls, as RQ keeps it."""
-
-    id: str
-    queue: int
-    data: bytes
 
 
 class ConcurrentWorker(BaseWorker):
     """Runs the jobs of its queues on `threads` threads, those of the first queue first.
 
-    `calls`: the only functions a job may name, so that a planted job runs nothing; `longest_job`: seconds a job can
-    take; `hand_back`: called with the arguments of each job that is still running when the grace time ends; `on_turn`:
-    called on every turn of the main loop, also while Redis is away and while the worker stops; `on_beat`: called with
-    the worker's name and how many threads are busy, every few seconds while Redis is there.
+    `ledger`: for the main loop, so no more patient with Redis than one that has to hear when it is to stop; `work_off`:
+    makes an attempt that has begun, and takes the next job with the end of it; `calls`: the only functions that a job
+    may name which does not stand as the ledger wrote it, so that a planted one runs nothing; `hand_back`: called with
+    room SID, step and attempt of each job that is still running when the grace time ends; `on_turn`: called on every
+    turn of the main loop, also while Redis is away and while the worker stops.
     """
 
     def __init__(
@@ -108,12 +64,12 @@ class ConcurrentWorker(BaseWorker):
         queues: Sequence[str],
         *,
         threads: int,
+        ledger: Ledger,
+        work_off: Callable[[Claim, Callable[[], NextJob | None]], Taken | None],
         calls: Mapping[str, Callable[..., object]],
-        longest_job: float,
         grace: float,
         hand_back: Callable[..., object],
         on_turn: Callable[[], None],
-        on_beat: Callable[[str, int], None],
         **options: Any,
     ) -> None:
         # Unprepared, for RQ's preparation asks Redis, and a worker must be able to start before it.
@@ -122,21 +78,23 @@ class ConcurrentWorker(BaseWorker):
         )
         self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._threads = threads
+        self._ledger = ledger
+        self._work_off = work_off
         self._calls = calls
-        self._longest_job = longest_job
         self._grace = grace
         self._hand_back = hand_back
         self._on_turn = on_turn
-        self._on_beat = on_beat
-        self._take_script = self.connection.register_script(TAKE)
         self._keys = [queue.key for queue in self.queues]
         self._started_keys = [StartedJobRegistry(queue=queue).key for queue in self.queues]
         self._failed_keys = [FailedJobRegistry(queue=queue).key for queue in self.queues]
         self._free = threading.Semaphore(threads)
-        self._waiting: SimpleQueue[Taken] = SimpleQueue()
-        self._running: dict[str, list[Any]] = {}
-        """What runs, or is about to: the arguments of each job by its id, none before they are read."""
+        """Counts the threads that found no job and wait to be given one."""
+        self._given: SimpleQueue[Taken] = SimpleQueue()
+        self._running: dict[str, Sequence[Any]] = {}
+        """What runs: the arguments of each job by its id, none for one of which they are not known."""
         self._done: SimpleQueue[Taken] = SimpleQueue()
+        """What has ended and is still to be cleared away."""
+        self._suspended = False
         self._next_heartbeat = 0.0
         self._grace_ends = math.inf
 
@@ -184,7 +142,7 @@ class ConcurrentWorker(BaseWorker):
         signal.signal(signal.SIGTERM, self.request_stop)
 
     def _take_some(self) -> None:
-        """Takes as many jobs as there are free threads; waits for one when there is none."""
+        """Takes as many jobs as there are threads without one; waits for a job when there is none."""
         self._beat()
         slots = self._free_slots()
         if slots == 0:
@@ -196,16 +154,17 @@ class ConcurrentWorker(BaseWorker):
                 popped = self.connection.blpop(self._keys, timeout=BLOCK)
                 if popped:
                     faults.reach(Point.JOB_POPPED)
-                    taken = self._take(slots, (as_text(popped[1]), self._keys.index(as_text(popped[0])) + 1))
+                    number = self._keys.index(as_text(popped[0])) + 1
+                    taken = self._take(slots, (as_text(popped[1]), number))
         finally:
             for _ in range(slots - len(taken)):
                 self._free.release()
         for job in taken:
-            self._running[job.id] = []
-            self._waiting.put(job)
+            self._running[job.id] = arguments_of(job)
+            self._given.put(job)
 
     def _free_slots(self) -> int:
-        """Claims every free thread, waiting a moment for the first."""
+        """Claims every thread without a job, waiting a moment for the first."""
         if not self._free.acquire(timeout=BLOCK):
             return 0
         slots = 1
@@ -214,56 +173,67 @@ class ConcurrentWorker(BaseWorker):
         return slots
 
     def _take(self, count: int, *popped: tuple[str, int]) -> list[Taken]:
-        """One round trip: clears away what is done, takes up to `count` jobs and marks them started.
+        """One round trip: clears away what is done, takes up to `count` jobs and begins their attempts.
 
         `popped` were taken from the queue of this number already.
         """
         done = []
         while not self._done.empty():
             done.append(self._done.get())
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
-        ended = json.dumps([(job.id, job.queue) for job in done])
-        what = (Job.redis_job_namespace_prefix, self.name, stamp, self._longest_job, JOB_KEPT, count)
         try:
-            entries = self._take_script(
-                keys=[*self._keys, *self._started_keys], args=[*what, ended, json.dumps(popped)]
-            )
-        except redis.RedisError:
+            return self._ledger.take(self.name, count, done=done, popped=popped)
+        except LedgerUnavailable:
             for job in done:
                 self._done.put(job)
             raise
-        return [Taken(as_text(job_id), queue, data) for job_id, queue, data in entries]
 
     def _run_jobs(self) -> None:
-        """What each thread does: one job after another."""
+        """What each thread does: one job after another, the first one and any after a pause given by the main loop."""
         while True:
-            job = self._waiting.get()
-            try:
-                self._perform(job)
-            except Exception as error:
-                log.error("job could not be recorded", job_id=job.id, error=type(error).__name__)
-            finally:
-                self._running.pop(job.id, None)
-                self._free.release()
+            job: Taken | None = self._given.get()
+            while job is not None:
+                following = self._perform(job)
+                if following is not None:
+                    self._running[following.id] = arguments_of(following)
+                del self._running[job.id]
+                job = following
+            self._free.release()
 
-    def _perform(self, job: Taken) -> None:
-        """Runs a job and sees to its end in RQ: cleared away, or kept with its traceback for people to look at."""
+    def _perform(self, job: Taken) -> Taken | None:
+        """Runs a job and sees to its end in RQ: cleared away, or kept with its traceback for people to look at.
+
+        Returns the next one where it was taken in the same round trip in which the end of this one was written.
+        """
+        following = None
         try:
-            name, arguments = call_of(job.data)
-            if name not in self._calls:
-                raise PermissionError("this worker runs no such function")
-            self._running[job.id] = arguments
-            self._calls[name](*arguments)
+            if job.claim is not None:
+                following = self._work_off(job.claim, lambda: self._next_job(job))
+            else:
+                self._call(job)
         except LedgerUnavailable as error:
             # No failure of the job: its step stays due and runs again when Redis is back.
             log.warning("job ended without redis", job_id=job.id, reason=error.reason)
-            self._done.put(job)
         except Exception as error:
             log.error("job failed", job_id=job.id, error=type(error).__name__)
             self._record_failure(job, traceback.format_exc())
+            return None
         else:
             self.successful_job_count += 1
+        if following is None:
             self._done.put(job)
+        return following
+
+    def _next_job(self, job: Taken) -> NextJob | None:
+        """The wish of a thread that is done with this one; none when it is not the time to take any."""
+        return None if self._stop_requested or self._suspended else NextJob(self.name, job)
+
+    def _call(self, job: Taken) -> None:
+        """Calls what a job names that the ledger did not write, or not as it stands. Raises where that is not ours."""
+        name, arguments = call_of(job.data)
+        if name not in self._calls:
+            raise PermissionError("this worker runs no such function")
+        self._running[job.id] = arguments
+        self._calls[name](*arguments)
 
     def _record_failure(self, job: Taken, trace: str) -> None:
         """Puts a job among RQ's failed ones. Written by hand, for a job that RQ cannot read it cannot save either."""
@@ -299,8 +269,10 @@ class ConcurrentWorker(BaseWorker):
             for key in self._started_keys:
                 pipeline.zremrangebyscore(key, "-inf", int(time.time()))  # left by workers that died
             pipeline.execute()
-        self._on_beat(self.name, self.busy)
+        self._ledger.note_worker(self.name, threads=self._threads, busy=self.busy)
+        self._suspended = True  # or the threads would go on taking jobs while this waits for `rq resume`
         self.check_for_suspension(burst=False)
+        self._suspended = False
 
     def _stop(self, *, says_goodbye: bool) -> bool:
         """Waits for the jobs that run, hands back the ones that outlast the grace time, and says goodbye.
@@ -324,6 +296,12 @@ class ConcurrentWorker(BaseWorker):
             log.warning("worker could not say goodbye", error=type(error).__name__)
         log.info("worker stopped", unfinished=len(late))
         return not late
+
+
+def arguments_of(job: Taken) -> Sequence[Any]:
+    """What the job is called with, as far as that is known without running it."""
+    claim = job.claim
+    return (claim.room_sid, claim.step, claim.attempt) if claim is not None else ()
 
 
 def call_of(data: bytes) -> tuple[str, list[Any]]:

@@ -13,6 +13,7 @@ import structlog
 from redis import Redis
 from rq import Queue
 from rq.job import Job
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from room_reports.ledger import PARTICIPANTS, SUMMARY, JobKind, Ledger, LedgerUnavailable, QueueEntry
@@ -56,7 +57,8 @@ def job_tag(prefix: str) -> str:
 def queue_entry(prefix: str = PREFIX) -> QueueEntry:
     """How the ledger writes a job for RQ: a template from a job that RQ itself made, so it follows its version."""
     deliveries, summaries = queues_of(prefix)
-    sample = Job(id="sample", connection=Redis(), serializer=JSONSerializer)  # never connected: nothing is sent
+    unconnected = Redis()  # nothing is sent
+    sample = Job(id="sample", connection=unconnected, serializer=JSONSerializer)
     sample.timeout = -1  # the HTTP limits end an attempt, not a signal, which no thread but the main one would get
     sample.result_ttl = 0
     sample.failure_ttl = FAILURE_TTL
@@ -66,6 +68,8 @@ def queue_entry(prefix: str = PREFIX) -> QueueEntry:
     constant = {name: value for name, value in fields.items() if name not in variable and value not in (None, "")}
     constant["status"] = "queued"
     return QueueEntry(
+        lists=(list_of(deliveries), list_of(summaries)),
+        started=tuple(StartedJobRegistry(name, connection=unconnected).key for name in (deliveries, summaries)),
         queues_key=Queue.redis_queues_keys,
         job_prefix=Job.redis_job_namespace_prefix,
         job_tag=job_tag(prefix),
@@ -76,7 +80,12 @@ def queue_entry(prefix: str = PREFIX) -> QueueEntry:
 
 def kind_of(queue: str, call: str) -> JobKind:
     """Jobs of this queue."""
-    return JobKind(list=Queue.redis_queue_namespace_prefix + queue, origin=queue, call=call)
+    return JobKind(list=list_of(queue), origin=queue, call=call)
+
+
+def list_of(queue: str) -> str:
+    """The key in which the jobs of this queue wait."""
+    return Queue.redis_queue_namespace_prefix + queue
 
 
 def run_dispatcher(ledger: Ledger, *, every: float, stopping: threading.Event) -> None:

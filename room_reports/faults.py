@@ -10,7 +10,6 @@ class Point(StrEnum):
     """Every place between two effects that cannot be undone. A new one is tested as soon as it is named here."""
 
     JOB_POPPED = "job popped"
-    JOB_TAKEN = "job taken"
     ATTEMPT_BEGUN = "attempt begun"
     SUMMARY_FETCHED = "summary fetched"
     PARTICIPANTS_FETCHED = "participants fetched"

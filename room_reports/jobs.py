@@ -36,7 +36,9 @@ from room_reports.ledger import (
     Finished,
     LaneNews,
     Ledger,
+    NextJob,
     Outcome,
+    Taken,
     moment,
 )
 from room_reports.participants import Identities, fields_of, known_in
@@ -132,24 +134,43 @@ def hand_back(room_sid: str, step: str, attempt: int) -> None:
 
 
 def run(room_sid: str, step: str, attempt: int) -> None:
-    """Runs an attempt, and then the one that follows it straight away, if any."""
-    service = _service
-    if service is None:
-        raise RuntimeError("this process was not set up to run jobs: start it with worker.py")
-    faults.reach(Point.JOB_TAKEN)
-    claim = service.ledger.begin(room_sid, step, attempt)
-    report = None
-    while claim is not None:
-        running = f"{claim.room_sid} {claim.step} {claim.attempt}"
-        _running[running] = claim
+    """Runs an attempt, if it may begin, and all that follows from it straight away."""
+    claim = service_in_use().ledger.begin(room_sid, step, attempt)
+    if claim is not None:
+        work_off(claim)
+
+
+def work_off(claim: Claim, next_job: Callable[[], NextJob | None] = lambda: None) -> Taken | None:
+    """Makes an attempt that has begun, and then the ones that follow it straight away.
+
+    `next_job` is asked when each outcome is written. Returns the job that was taken with the last one, if any: then the
+    one that this was is cleared away.
+    """
+    service = service_in_use()
+    going_on: Claim | None = claim
+    report = taken = None
+    while going_on is not None:
+        running = f"{going_on.room_sid} {going_on.step} {going_on.attempt}"
+        _running[running] = going_on
         try:
-            claim, report = run_claimed(service, claim, report)
+            finished, report = run_claimed(service, going_on, report, next_job)
         finally:
             del _running[running]
+        going_on, taken = (finished.following, finished.taken) if finished else (None, None)
+    return taken
 
 
-def run_claimed(service: Service, claim: Claim, report: RoomReport | None) -> tuple[Claim | None, RoomReport | None]:
-    """Makes the attempt and writes its outcome. Returns the attempt to go on with and the report that it is about.
+def service_in_use() -> Service:
+    """What `use` has set. Raises `RuntimeError` before that."""
+    if _service is None:
+        raise RuntimeError("this process was not set up to run jobs: start it with worker.py")
+    return _service
+
+
+def run_claimed(
+    service: Service, claim: Claim, report: RoomReport | None, next_job: Callable[[], NextJob | None]
+) -> tuple[Finished | None, RoomReport | None]:
+    """Makes the attempt and writes its outcome. Returns what came of that and the report that it is about.
 
     `report` is what an attempt before it has made of this room, if any. Every line logged meanwhile has the callback's
     request id.
@@ -162,12 +183,16 @@ def run_claimed(service: Service, claim: Claim, report: RoomReport | None) -> tu
         bound_contextvars(request_id=request_id),
         service.traces.span(name, kind="client", room_sid=claim.room_sid, parent=parent, **facts) as span,
     ):
-        return make_attempt(service, claim, report, span)
+        return make_attempt(service, claim, report, next_job, span)
 
 
 def make_attempt(
-    service: Service, claim: Claim, report: RoomReport | None, span: Span
-) -> tuple[Claim | None, RoomReport | None]:
+    service: Service,
+    claim: Claim,
+    report: RoomReport | None,
+    next_job: Callable[[], NextJob | None],
+    span: Span,
+) -> tuple[Finished | None, RoomReport | None]:
     """The same, inside its span."""
     faults.reach(Point.ATTEMPT_BEGUN)
     started = time.monotonic()
@@ -182,13 +207,13 @@ def make_attempt(
         outcome, report = with_report(service, claim, with_usual(service, claim, outcome))
     span.tell(outcome=outcome.state, reason=outcome.reason or "")
     took = time.monotonic() - started
-    finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.opens))
+    finished = service.ledger.finish(claim, outcome, took=took, go_on=bool(outcome.opens), next_job=next_job())
     faults.reach(Point.OUTCOME_WRITTEN)
     if finished is None:
         log.info("attempt was overtaken", **facts_of(claim))
-        return None, None
-    tell(service, claim, outcome, finished, took=took)
-    return finished.following, report
+    else:
+        tell(service, claim, outcome, finished, took=took)
+    return finished, report
 
 
 def with_usual(service: Service, claim: Claim, outcome: Outcome) -> Outcome:

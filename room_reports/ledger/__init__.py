@@ -1,6 +1,6 @@
 """Our account of every room and step: what happened, what is due, what is held. See `ledger.py`."""
 
-from room_reports.ledger.attempts import Claim, Finished, JobKind, LaneNews, Outcome, QueueEntry
+from room_reports.ledger.attempts import Claim, Finished, JobKind, LaneNews, NextJob, Outcome, QueueEntry, Taken
 from room_reports.ledger.digests import EndedRoom, Sending
 from room_reports.ledger.ledger import Ledger
 from room_reports.ledger.rows import (
@@ -44,12 +44,14 @@ __all__ = [
     "LaneNews",
     "Ledger",
     "LedgerUnavailable",
+    "NextJob",
     "Outcome",
     "QueueEntry",
     "Room",
     "Sending",
     "Server",
     "Step",
+    "Taken",
     "is_twilio",
     "lane_of",
     "moment",

@@ -25,20 +25,19 @@ class JobKind:
 class QueueEntry:
     """How a job is written so that RQ finds it; what it says is known to `room_reports.dispatch` alone.
 
-    `queues_key`, `job_prefix`: RQ's keys; `job_tag`: what every job id begins with, letters, digits and `_`; `fields`:
-    the constant fields of a job hash, name and value in turn; `kinds`: by the name of the step, `*` for any other step.
+    `lists`: the keys in which job ids wait, in the order in which workers serve them; `started`: for each the registry
+    of jobs that run; `queues_key`, `job_prefix`: RQ's keys; `job_tag`: what every job id begins with, letters, digits
+    and `_`; `fields`: the constant fields of a job hash, name and value in turn; `kinds`: by the name of the step, `*`
+    for any other step.
     """
 
+    lists: tuple[str, ...]
+    started: tuple[str, ...]
     queues_key: str
     job_prefix: str
     job_tag: str
     fields: tuple[str, ...]
     kinds: Mapping[str, JobKind]
-
-    @property
-    def lists(self) -> tuple[str, ...]:
-        """The keys in which jobs wait."""
-        return tuple(dict.fromkeys(kind.list for kind in self.kinds.values()))
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,28 @@ class Claim:
         return row
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A job that was taken off a queue; `queue` is its number in `QueueEntry.lists`, counted from 1.
+
+    `claim`: its attempt, which has begun; None for a job that does not stand as the ledger wrote it. `data`: what it
+    calls, as RQ keeps it.
+    """
+
+    id: str
+    queue: int
+    data: bytes
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True)
+class NextJob:
+    """A wish for another job, of the worker that is done with this one."""
+
+    worker: str
+    done: Taken
+
+
 LaneNews = Literal["healthy", "failing", "heals", "operator", "neutral"]
 """What an attempt says of the other side: it is fine; it failed as one that is down does (a run of these holds the
 lane); hold it now, until it heals or until an operator resumes it; nothing."""
@@ -116,7 +137,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Finished:
-    """What came of an outcome. `hold`: `held`, `extended`, `released` or empty; `following` goes straight on."""
+    """What came of an outcome. `hold`: `held`, `extended`, `released` or empty; `following` goes straight on in the
+    same job; `taken`: the job that was taken where nothing does."""
 
     hold: str
     following: Claim | None
+    taken: Taken | None = None

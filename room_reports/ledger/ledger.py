@@ -39,7 +39,7 @@ from typing import Any, Literal, cast
 
 import redis
 
-from room_reports.ledger.attempts import Claim, Finished, Outcome, QueueEntry
+from room_reports.ledger.attempts import Claim, Finished, NextJob, Outcome, QueueEntry, Taken
 from room_reports.ledger.digests import Digests
 from room_reports.ledger.pages import Pages
 from room_reports.ledger.rows import (
@@ -211,63 +211,50 @@ class Ledger:
         queued, wake = self._run("dispatch", json.dumps(list(self._waits)))
         return int(queued), float(wake) if wake else None
 
+    def take(
+        self, worker: str, count: int, *, done: Sequence[Taken] = (), popped: Sequence[tuple[str, int]] = ()
+    ) -> list[Taken]:
+        """Clears away jobs that are `done`, takes up to `count` others and begins their attempts.
+
+        A job whose attempt may not begin (see `begin`) is cleared away and not among them. `popped`: jobs, by id and
+        number of their queue, that were taken off a queue before; they count.
+        """
+        asked = time.monotonic()
+        answer = self._run("take", json.dumps(order_of(worker, count, done=done, popped=popped)))
+        return [taken_from(entry, asked) for entry in answer]
+
     def begin(self, room_sid: str, step: str, attempt: int) -> Claim | None:
         """Starts an attempt. None when it is not the step's current one, is already running, or its lane must wait."""
         asked = time.monotonic()
-        answer = self._run("begin", room_sid, step, attempt, secrets.token_hex(8))
-        if answer[0] != b"go":
-            return None
-        row = {text(name): text(value) for name, value in zip(answer[2][::2], answer[2][1::2], strict=True)}
-        return Claim(room_sid, step, attempt, at(answer[1]), row, asked)
+        begun = self._run("begin", room_sid, step, attempt, secrets.token_hex(8))
+        return Claim(room_sid, step, attempt, at(begun[0]), row_from(begun[1]), asked) if begun else None
 
-    def finish(self, claim: Claim, outcome: Outcome, *, took: float, go_on: bool = False) -> Finished | None:
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        took: float,
+        go_on: bool = False,
+        next_job: NextJob | None = None,
+    ) -> Finished | None:
         """Writes an attempt's outcome and all that follows from it. None when the attempt has been fenced off.
 
-        `took` is in seconds. With `go_on`, one of `outcome.opens` is begun for the caller to carry on with.
+        `took` is in seconds. With `go_on`, one of `outcome.opens` is begun for the caller to carry on with. Where none
+        is, `next_job` is taken as by `take`.
         """
-        record = {
-            "step": claim.step,
-            "attempt": claim.attempt,
-            "series": claim.series,
-            "at": claim.now.timestamp(),
-            "took": round(took, 3),
-            "outcome": outcome.state,
-            "reason": outcome.reason,
-            "detail": outcome.detail,
-        }
-        if outcome.state == "waiting":
-            record["pause"] = round(outcome.pause, 3)
-        change = {
-            "sid": claim.room_sid,
-            "step": claim.step,
-            "attempt": claim.attempt,
-            "series": claim.series,
-            "token": secrets.token_hex(8),
-            "state": outcome.state,
-            "reason": outcome.reason,
-            "detail": outcome.detail,
-            "pause": outcome.pause,
-            "counts": outcome.counts,
-            "lane": outcome.lane,
-            "hold_for": outcome.hold_for,
-            "waits": self._waits_of(claim) if outcome.lane in HOLDING else None,
-            "fields": [part for pair in outcome.fields.items() for part in pair],
-            "day": day_of(claim, outcome.day) if outcome.day else None,
-            "lasted": lasted_of(claim, outcome.lasted),
-            "opens": outcome.opens,
-            "go_on": go_on,
-            "record": json.dumps(record),
-        }
+        change = change_of(claim, outcome, took=took) | {"go_on": go_on}
+        if outcome.lane in HOLDING:
+            change["waits"] = self._waits_of(claim)
+        if next_job is not None:
+            change["take"] = order_of(next_job.worker, 1, done=[next_job.done])
         asked = time.monotonic()
-        answer = self._run("finish", json.dumps({key: value for key, value in change.items() if value is not None}))
+        answer = self._run("finish", json.dumps(change))
         if answer[0] == b"stale":
             return None
-        following = None
-        if len(answer) > 2:
-            step, its_attempt, now, series = answer[2]
-            row = row_of_following(claim, outcome, step=text(step), since=text(now), series=int(series))
-            following = Claim(claim.room_sid, text(step), int(its_attempt), at(now), row, asked)
-        return Finished(hold=text(answer[1]), following=following)
+        _, hold, begun, taken = answer
+        following = following_from(claim, outcome, begun, asked) if begun else None
+        return Finished(text(hold), following, taken_from(taken[0], asked) if taken else None)
 
     def lengths(self, claim: Claim) -> tuple[int, ...]:
         """How many seconds the last rooms of this one's name lasted, newest first; none for a room without a name."""
@@ -577,13 +564,73 @@ class Ledger:
             return self._scripts.run(script, *args, replicas=replicas)
 
 
-def row_of_following(claim: Claim, outcome: Outcome, *, step: str, since: str, series: int) -> dict[str, str]:
-    """The row for the step that goes on where another ended; nobody has to read it again for that."""
-    return claim.row_after(outcome) | {
-        f"{step}.series": str(series),
-        f"{step}.since": since,
+def order_of(
+    worker: str, count: int, *, done: Sequence[Taken] = (), popped: Sequence[tuple[str, int]] = ()
+) -> list[Any]:
+    """What `take_jobs` is to do, with a token that no other call has."""
+    return [worker, secrets.token_hex(8), count, [(job.id, job.queue) for job in done], list(popped)]
+
+
+def taken_from(entry: list[Any], asked: float) -> Taken:
+    """A job as `take.lua` answers it."""
+    job_id, queue, data, *attempts = entry
+    claim = None
+    if attempts:
+        sid, step, attempt, now, row = attempts[0]
+        claim = Claim(text(sid), text(step), int(attempt), at(now), row_from(row), asked)
+    return Taken(text(job_id), queue, data, claim)
+
+
+def row_from(flat: list[bytes]) -> dict[str, str]:
+    """A row as the scripts answer it: name and value in turn."""
+    return {text(name): text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def change_of(claim: Claim, outcome: Outcome, *, took: float) -> dict[str, Any]:
+    """What `finish.lua` is to write, with a token that no other call has."""
+    record = {
+        "step": claim.step,
+        "attempt": claim.attempt,
+        "series": claim.series,
+        "at": claim.now.timestamp(),
+        "took": round(took, 3),
+        "outcome": outcome.state,
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+    }
+    if outcome.state == "waiting":
+        record["pause"] = round(outcome.pause, 3)
+    change = {
+        "sid": claim.room_sid,
+        "step": claim.step,
+        "attempt": claim.attempt,
+        "series": claim.series,
+        "token": secrets.token_hex(8),
+        "state": outcome.state,
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+        "pause": outcome.pause,
+        "counts": outcome.counts,
+        "lane": outcome.lane,
+        "hold_for": outcome.hold_for,
+        "fields": [part for pair in outcome.fields.items() for part in pair],
+        "day": day_of(claim, outcome.day) if outcome.day else None,
+        "lasted": lasted_of(claim, outcome.lasted),
+        "opens": outcome.opens,
+        "record": json.dumps(record),
+    }
+    return {name: value for name, value in change.items() if value is not None}
+
+
+def following_from(claim: Claim, outcome: Outcome, begun: list[bytes], asked: float) -> Claim:
+    """The attempt that goes on where another ended. Its row is what that one knows: nobody has to read it again."""
+    step, attempt, now, series = text(begun[0]), int(begun[1]), begun[2], begun[3]
+    row = claim.row_after(outcome) | {
+        f"{step}.series": text(series),
+        f"{step}.since": text(now),
         f"{step}.tries": "0",
     }
+    return Claim(claim.room_sid, step, attempt, at(now), row, asked)
 
 
 def day_of(claim: Claim, day: Day) -> dict[str, Any]:

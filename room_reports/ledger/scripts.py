@@ -30,6 +30,12 @@ ATTEMPTS_KEPT = 100
 FAILURES_THAT_HOLD = 5
 LONGEST_PROBE_PAUSE = 300
 QUEUE_BOUND = 1000
+JOB_KEPT = 24 * 3600
+"""Seconds that a job hash outlives a worker that died with it, for `rq info`."""
+
+LONGEST_JOB = 3
+"""How many leases a job can take: for the summary, the participants and one delivery."""
+
 LENGTHS_KEPT = 20
 """How many rooms of one name it is remembered of how long they lasted."""
 LOST_SHARE = 50
@@ -41,8 +47,9 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "open": ("prefix", "lease", "retention", "rates", "queue", "early"),
     "note_event": ("prefix", "lease", "retention", "rates", "queue", "early"),
     "note_participant": ("prefix",),
+    "take": ("prefix", "lease", "rates", "jobs"),
     "begin": ("prefix", "lease", "rates"),
-    "finish": ("prefix", "lease", "retention", "rates", "queue"),
+    "finish": ("prefix", "lease", "retention", "rates", "queue", "jobs"),
     "dispatch": ("prefix", "lease", "rates", "queue"),
     "resend": ("prefix", "lease", "retention", "rates", "queue"),
     "resume": ("prefix",),
@@ -54,7 +61,13 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 """What each script needs to be told of the configuration. All of it is parsed at every call, so no more than that."""
 
 
-BEHIND_PRELUDE: Mapping[str, tuple[str, ...]] = {"note_event": ("events",), "note_participant": ("events",)}
+BEHIND_PRELUDE: Mapping[str, tuple[str, ...]] = {
+    "take": ("begin_attempt", "take_jobs"),
+    "finish": ("begin_attempt", "take_jobs"),
+    "begin": ("begin_attempt",),
+    "note_event": ("events",),
+    "note_participant": ("events",),
+}
 """What a script shares with a few others only: every function in the prelude costs each call of every script."""
 
 
@@ -91,6 +104,13 @@ class Scripts:
                 "tag": queue.job_tag,
                 "fields": queue.fields,
                 "kinds": {step: vars(kind) for step, kind in queue.kinds.items()},
+            },
+            "jobs": {
+                "prefix": queue.job_prefix,
+                "lists": queue.lists,
+                "started": queue.started,
+                "calls": {kind.call: True for kind in queue.kinds.values()},
+                "longest": lease * LONGEST_JOB,
             },
         }
         self._configurations = {
@@ -142,6 +162,7 @@ def source_of(script: str) -> tuple[str, str]:
         "FAILURES_THAT_HOLD": FAILURES_THAT_HOLD,
         "LONGEST_PROBE_PAUSE": LONGEST_PROBE_PAUSE,
         "QUEUE_BOUND": QUEUE_BOUND,
+        "JOB_KEPT": JOB_KEPT,
         "LENGTHS_KEPT": LENGTHS_KEPT,
         "LOST_SHARE": LOST_SHARE,
         "BUCKETS": "{" + ", ".join(map(str, BUCKETS)) + "}",

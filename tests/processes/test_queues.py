@@ -7,6 +7,10 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.utils import as_text
+
 from room_reports.dispatch import DELIVERIES, SUMMARIES
 from room_reports.ledger import Outcome
 from tests.processes.conftest import Begin
@@ -46,6 +50,18 @@ def test_a_delivery_that_an_older_worker_queued_among_the_summaries_is_run(scene
         patient.wait_for_all(1)
         assert worker.stop() == 0
     assert patient.room(sid).steps[1].attempt == 1
+
+
+def test_a_job_that_rq_has_written_again_is_run(scene: Scene, tmp_path: Path) -> None:
+    """As when an operator has RQ queue a failed job again: RQ compresses what it writes."""
+    patient = Scene(scene.server, scene.sandbox, STEP_LEASE="60")
+    sid = patient.open()
+    [job_id] = scene.redis.lrange(f"rq:queue:{SUMMARIES}", 0, -1)
+    Job.fetch(as_text(job_id), connection=scene.redis, serializer=JSONSerializer).save()
+    with patient.worker(tmp_path / "worker.log") as worker:
+        patient.wait_for_all(1)
+        assert worker.stop() == 0
+    assert patient.room(sid).steps[0].attempt == 1
 
 
 def test_rq_info_sees_both_queues_and_the_worker(scene: Scene, begin: Begin) -> None:

@@ -1,11 +1,10 @@
-"""How often Redis is asked: once for a callback, seven times for a room with two destinations. One more fails here.
+"""How often Redis is asked: once for a callback, three times for a room with two destinations. One more fails here.
 
 Commands of clients are counted as MONITOR shows them; what a script does inside is no round trip.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections import Counter
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from room_reports.concurrent_worker import TAKE
 from room_reports.ledger.scripts import NEEDS, source_of
 from sandbox.client import Sandbox
 from tests.conftest import StartWeb
@@ -28,12 +26,12 @@ PER_CALLBACK = {"open": 1}
 """The row, its due entry and its job come into being together."""
 
 PER_ROOM = {
-    "take": 2,  # The jobs of the summary and of the delivery that does not go straight on; clears away the last one.
-    "begin": 2,  # Each of the two asks whether its attempt is the current one, and gets the row.
-    "finish": 3,  # The outcome of the summary, which begins the delivery that goes straight on, and of each delivery.
+    # The outcome of the summary, which begins the delivery that goes straight on; and that of each delivery, with which
+    # the job is cleared away and the next one is taken and begun.
+    "finish": 3,
 }
 
-SCRIPTS = {source_of(name)[1]: name for name in NEEDS} | {hashlib.sha1(TAKE.encode()).hexdigest(): "take"}  # noqa: S324
+SCRIPTS = {source_of(name)[1]: name for name in NEEDS}
 
 
 def test_a_callback_costs_one_round_trip(
@@ -47,10 +45,9 @@ def test_a_callback_costs_one_round_trip(
     assert_each(between(seen(), "open"), PER_CALLBACK)
 
 
-def test_a_finished_room_costs_seven_round_trips(valkey: RedisServer, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_finished_room_costs_three_round_trips(valkey: RedisServer, sandbox: Sandbox, tmp_path: Path) -> None:
     scene = Scene(valkey, sandbox, WORKER_THREADS="1", DISPATCH_EVERY="5", STEP_LEASE="60")
     scene.redis.flushall()
-    scene.redis.script_load(TAKE)
     for number in range(ROOMS):
         scene.open(number)
     with commands(valkey) as seen, scene.worker(tmp_path / "worker.log") as worker:

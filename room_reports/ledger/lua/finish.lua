@@ -1,6 +1,7 @@
 -- Writes the outcome of a running attempt, if it is still the step's current one, and all that follows from it.
 -- ARGV[3]: the outcome as JSON, with a token that no other call has, so that asking twice is safe. Returns {'stale'}, or
--- {'ok', what became of the lane's hold, the step that goes on in the same job: {step, attempt, time, series}}.
+-- {'ok', what became of the lane's hold, the step that goes on in the same job: {step, attempt, time, series}, what was
+-- taken where none does}.
 local outcome = cjson.decode(ARGV[3])
 local sid, step = outcome.sid, outcome.step
 local key = row_key(sid)
@@ -21,8 +22,14 @@ local function begun_before()
   return nil
 end
 
+-- The last that is done here, for the lane at hand is another one then. `take`: as `take_jobs` wants it.
+local function answer(event, following)
+  local taken = outcome.take and not following and take_jobs(unpack(outcome.take))
+  return {'ok', event, following or false, taken or {}}
+end
+
 if attempt ~= tostring(outcome.attempt) then return {'stale'} end
-if token == outcome.token then return {'ok', '', begun_before()} end
+if token == outcome.token then return answer('', begun_before()) end
 if state ~= 'running' then return {'stale'} end
 
 -- A lane is held when its other side asked for it, refuses us as a whole, or failed many times in a row.
@@ -81,13 +88,13 @@ if event ~= '' then count('holds', lane, event) end
 if is_first_part_over then
   start_series(fields, sid, step, series, tonumber(attempt))
   write(sid, fields)
-  return {'ok', event}
+  return answer(event)
 end
 
 if not FINAL[outcome.state] then
   write(sid, fields)
   set_due(sid, step, now + outcome.pause)
-  return {'ok', event}
+  return answer(event)
 end
 
 -- Starts each step that this one opens. One of them goes straight on in the job that made it due: it saves a job and
@@ -163,4 +170,4 @@ if new_state ~= 'open' then
   expire_room(sid)
 end
 write(sid, fields)
-return {'ok', event, following}
+return answer(event, following)
