@@ -41,7 +41,7 @@ verify-deploy: dev ## slow proofs of Dockerfile, compose, Kubernetes, Heroku, sy
 	@local/verify-deploy.sh $(TESTS)
 
 chaos: dev ## kill everything at random and count what is lost; ROOMS=10000 SEED=7 OLD=v0.1 for a worker of that commit
-	@$(BIN)/python -m tests.chaos $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD)) $(if $(SLACK_APP),--slack-app)
+	@$(BIN)/python -m tests.chaos $(if $(ROOMS),--rooms $(ROOMS)) $(if $(SEED),--seed $(SEED)) $(if $(OLD),--old $(OLD)) $(if $(SLACK_APP),--slack-app) $(if $(EVENTS),--events)
 
 lock: tools ## the lock files, after a change of requirements*.txt; UPGRADE=1 takes the newest of what is not pinned
 	@$(PYTHON) -m local.lock --uv $(TOOLS)/uv $(if $(UPGRADE),--upgrade)

@@ -52,9 +52,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engine", choices=ENGINES, default="valkey")
     parser.add_argument("--fsync", choices=("always", "everysec"), default="always", help="of the append-only file")
     parser.add_argument("--old", metavar="REVISION", help="run the first worker from this commit")
+    parser.add_argument("--events", action="store_true", help="some rooms also by events, some by events alone")
     parser.add_argument("--slack-app", action="store_true", help="with the Slack app as a third destination")
     parser.add_argument("--keep", metavar="FOLDER", help="keep the logs in this new folder")
     options = parser.parse_args()
+    if options.events and options.old:
+        parser.error("--old knows no events")
     # A short run has to last long enough for every kind of blow to fall.
     options.rate = options.rate or min(40.0, max(10.0, options.rooms / 20))
     options.every = options.every or 1.0
@@ -86,17 +89,25 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Record, float]:
         )
         scraper = Scraper(stage.hosts)
         with scraper, ThreadPoolExecutor(1 + len(planned)) as pool:
-            sending = pool.submit(send_all, stage, rooms=options.rooms, rate=options.rate, seed=options.seed)
+            sending = pool.submit(
+                send_all,
+                stage,
+                rooms=options.rooms,
+                rate=options.rate,
+                seed=options.seed,
+                with_events=options.events,
+            )
             start = time.monotonic()
             falling = [pool.submit(fall, stage, blow, start) for blow in planned]
             hits = [blow.result() for blow in falling]
-            sent = sending.result()
+            sent, events = sending.result()
         stage.clear_up()
         drain(stage, patience=60 + options.rooms / 50)
         scraper.last()
-        pages = list(pages_of(stage.callback_url(0)))
+        pages = list(pages_of(stage.url(0)))
         hits += [Hit(Blow("worker terminated", -1, 0, 0), time.time(), time.time(), note) for note in stage.stop()]
-        return record_of(stage, sent=sent, hits=hits, pages=pages, scrapes=scraper.found), time.monotonic() - started
+        record = record_of(stage, sent=sent, events=events, hits=hits, pages=pages, scrapes=scraper.found)
+        return record, time.monotonic() - started
 
 
 def make_unreliable(stage: Stage, *, seed: int) -> None:
@@ -147,6 +158,7 @@ def summarise(options: argparse.Namespace, record: Record, verdict: Verdict, too
         "took": f"{took:.0f} s",
         "rooms ended": options.rooms,
         "callbacks sent": len(record.sent),
+        **events_of(record),
         "forged": verdict.forged,
         "promised (2xx)": verdict.promised,
         "not promised": f"{verdict.not_promised} (no 2xx, and not sent again)",
@@ -165,6 +177,21 @@ def summarise(options: argparse.Namespace, record: Record, verdict: Verdict, too
         print(f"  {name + ':':38}{value}")
     for problem in verdict.problems[:PROBLEMS_SHOWN]:
         print(f"  - {problem}")
+
+
+def events_of(record: Record) -> dict[str, str]:
+    """What was sent of events, and what came of them."""
+    if not record.events:
+        return {}
+    by_event = {sid for events in record.events if events.kind == "honest" for sid in events.room_sids}
+    by_callback = {callback.room_sid for callback in record.sent if callback.kind != "forged"}
+    brought = sum(any(one["outcome"] == "event" for one in room.attempts) for room in record.rooms.values())
+    opened = sum(room.source == "events" for room in record.rooms.values())
+    return {
+        "requests with events": f"{len(record.events)}; {len(by_callback - by_event)} rooms by callback, "
+        f"{len(by_callback & by_event)} by both, {len(by_event - by_callback)} by events alone",
+        "what events did": f"opened {opened} rooms, brought the summary of {brought} that were known",
+    }
 
 
 def one_message_each(record: Record) -> dict[str, str]:

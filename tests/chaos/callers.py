@@ -1,15 +1,20 @@
-"""Twilio's side of a run: rooms end at a steady rate whatever happens, and some unanswered callbacks are sent again."""
+"""Twilio's side of a run: rooms end at a steady rate whatever happens, and some unanswered callbacks are sent again.
+
+Where events are sent too, some rooms have no callback, and some have both.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 from typing import Any
 
 from sandbox.client import SentCallback
-from tests.chaos.history import is_success
+from sandbox.summaries import room_sid
+from tests.chaos.history import SentEvents, is_success
+from tests.chaos.sink import send_events, ways_of
 from tests.chaos.stage import Stage
 
 CHUNK = 25
@@ -20,20 +25,28 @@ RESENDS = 30
 DUPLICATES, FORGED = 0.1, 0.05
 
 
-def send_all(stage: Stage, *, rooms: int, rate: float, seed: int) -> list[SentCallback]:
-    """Ends so many rooms at `rate` a second; returns every callback sent, once none waits for its answer any more."""
+def send_all(
+    stage: Stage, *, rooms: int, rate: float, seed: int, with_events: bool
+) -> tuple[list[SentCallback], list[SentEvents]]:
+    """Ends so many rooms at `rate` a second; returns all that was sent, once nothing waits for its answer any more."""
     started = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        chunks = []
+        calling: list[Future[list[SentCallback]]] = []
+        telling: list[Future[list[SentEvents]]] = []
         for first in range(0, rooms, CHUNK):
             time.sleep(max(0.0, started + first / rate - time.monotonic()))
-            count = min(CHUNK, rooms - first)
-            chunks.append(pool.submit(send_chunk, stage, first=first, count=count, rate=rate, seed=seed))
-        return [callback for chunk in chunks for callback in chunk.result()]
+            called = told = [room_sid(seed, number) for number in range(first, min(first + CHUNK, rooms))]
+            if with_events:
+                ways = ways_of(called, seed=seed)
+                called, told = ([sid for sid in ways if ways[sid] != other] for other in ("events", "callback"))
+                telling += [pool.submit(send_events, stage, told, seed=seed)] if told else []
+            calling += [pool.submit(send_chunk, stage, called, first=first, rate=rate, seed=seed)] if called else []
+        callbacks = [callback for chunk in calling for callback in chunk.result()]
+        return callbacks, [events for chunk in telling for events in chunk.result()]
 
 
-def send_chunk(stage: Stage, *, first: int, count: int, rate: float, seed: int) -> list[SentCallback]:
-    """One chunk, and again what Twilio would send again.
+def send_chunk(stage: Stage, sids: list[str], *, first: int, rate: float, seed: int) -> list[SentCallback]:
+    """One chunk, whose first room has the number `first`, and again what Twilio would send again.
 
     A callback without a 2xx was promised nothing. Twilio sends it again when the URL says so (`#rc=`), which is half of
     them here; the other half is forgotten, as Twilio does by default.
@@ -41,14 +54,14 @@ def send_chunk(stage: Stage, *, first: int, count: int, rate: float, seed: int) 
     number = first // CHUNK
     sent = end_rooms(
         stage,
-        count=count,
+        room_sids=sids,
         rate=rate,
         concurrency=CHUNK * 2,
         duplicates=DUPLICATES,
         forged=FORGED,
         seed=seed,
         first=first,
-        callback_url=stage.callback_url(number),
+        callback_url=stage.url(number),
     )
     return [*sent, *resend(stage, sent, number=number, draw=Random(f"{seed}-{first}"))]  # noqa: S311 - seeded on purpose
 
@@ -61,7 +74,7 @@ def resend(stage: Stage, sent: list[SentCallback], *, number: int, draw: Random)
         if not left:
             return
         time.sleep(0.5)
-        again = end_rooms(stage, room_sids=left, callback_url=stage.callback_url(number + turn))
+        again = end_rooms(stage, room_sids=left, callback_url=stage.url(number + turn))
         yield from again
         left = [callback.room_sid for callback in again if not is_success(callback)]
 

@@ -6,12 +6,24 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from room_reports.ledger import Room
 from sandbox.client import SentCallback
 from sandbox.history import Exchange
 from tests.chaos.plan import Hit
 from tests.chaos.scrapes import Scrape
+
+
+@dataclass(frozen=True)
+class SentEvents:
+    """A request with events, sent at so many seconds since 1970. `room_sids`: of which rooms it had the summary;
+    `status`: None when no answer came."""
+
+    room_sids: tuple[str, ...]
+    kind: Literal["honest", "forged"]
+    sent_at: float
+    status: int | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,7 @@ class Record:
     failures: tuple[str, ...]
     scrapes: tuple[Scrape, ...]
     messages: Mapping[str, tuple[str, ...]] | None = None
+    events: tuple[SentEvents, ...] = ()
 
     @cached_property
     def arrivals(self) -> dict[str, dict[str, list[Exchange]]]:
@@ -42,6 +55,6 @@ class Record:
         return found
 
 
-def is_success(callback: SentCallback) -> bool:
+def is_success(sent: SentCallback | SentEvents) -> bool:
     """Whether it was answered 2xx: Twilio forgets it then, and so it is a promise."""
-    return callback.status is not None and 200 <= callback.status < 300
+    return sent.status is not None and 200 <= sent.status < 300

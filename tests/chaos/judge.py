@@ -1,6 +1,7 @@
 """The judgement over a run: pure, on plain values, so that it can itself be tested.
 
-Promised: every callback answered 2xx has one final state in the ledger and at least one delivery at each destination.
+Promised: every room of a callback or event that was answered 2xx has one final state in the ledger and at least one
+delivery at each destination.
 The metrics add up to the rows (`sums`).
 A report may arrive twice only when its sender never heard that it had arrived: because the answer was lost, or because
 the worker or Redis died between the send and its record.
@@ -71,8 +72,10 @@ class Verdict:
 
 def judge(record: Record) -> Verdict:
     """Judges a run that has come to its end."""
-    promised = {callback.room_sid for callback in record.sent if is_success(callback) and callback.kind != "forged"}
-    honest = {callback.room_sid for callback in record.sent if callback.kind != "forged"}
+    spoken_of = [(is_success(callback), callback.room_sid) for callback in record.sent if callback.kind != "forged"]
+    told_of = [(is_success(one), sid) for one in record.events if one.kind != "forged" for sid in one.room_sids]
+    promised = {sid for is_promise, sid in (*spoken_of, *told_of) if is_promise}
+    honest = {sid for _, sid in (*spoken_of, *told_of)}
     missing = {sid: list(what_is_missing(record, sid)) for sid in sorted(promised)}
     again = list(repeats(record))
     sums = compare(record)
@@ -95,7 +98,8 @@ def judge(record: Record) -> Verdict:
         problems=tuple(problems),
         promised=len(promised),
         not_promised=len(honest - promised),
-        forged=sum(callback.kind == "forged" for callback in record.sent),
+        forged=sum(callback.kind == "forged" for callback in record.sent)
+        + sum(events.kind == "forged" for events in record.events),
         lost=sum(bool(found) for found in missing.values()),
         unheard=causes["unheard"],
         inside=causes["inside"],
@@ -199,10 +203,13 @@ def wrong_messages(record: Record, honest: set[str]) -> Iterator[str]:
 
 
 def forgeries(record: Record, honest: set[str]) -> Iterator[str]:
-    """Anything done because of a callback that was not Twilio's, or for a room that nobody spoke of."""
+    """Anything done because of a request that was not Twilio's, or for a room that nobody spoke of."""
     for callback in record.sent:
         if callback.kind == "forged" and callback.status not in (None, 403):
             yield f"{callback.room_sid}: a forged callback was answered {callback.status}"
+    for events in record.events:
+        if events.kind == "forged" and events.status not in (None, 403):
+            yield f"{events.room_sids}: a forged event was answered {events.status}"
     seen = {exchange.room_sid for exchange in record.asked if exchange.room_sid}
     for arrived in record.arrivals.values():
         seen |= set(arrived)

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 from room_reports.dispatch import QUEUES
 from room_reports.ledger import ROOM_STATES
 from sandbox.client import SentCallback
-from tests.chaos.history import Record
+from tests.chaos.history import Record, SentEvents
 from tests.chaos.plan import Hit
 from tests.chaos.scrapes import Scrape
 from tests.chaos.stage import Stage
@@ -30,6 +30,7 @@ def record_of(
     stage: Stage,
     *,
     sent: Iterable[SentCallback],
+    events: Iterable[SentEvents],
     hits: Iterable[Hit],
     pages: Iterable[bytes],
     scrapes: Iterable[Scrape],
@@ -56,6 +57,7 @@ def record_of(
             leaks=tuple(leaks(stage, client, pages=pages)),
             failures=tuple(failures(stage.folder)),
             scrapes=tuple(scrapes),
+            events=tuple(events),
         )
 
 
@@ -128,6 +130,7 @@ def content_of(client: redis.Redis, key: bytes | str) -> bytes:
         b"set": lambda: client.smembers(key),
         b"list": lambda: client.lrange(key, 0, -1),
         b"zset": lambda: client.zrange(key, 0, -1),
+        b"none": lambda: None,  # it has expired since
     }
     return repr((key, readers[client.type(key)]())).encode()
 

@@ -76,9 +76,9 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def callback_url(self, number: int) -> str:
+    def url(self, number: int, path: str = CALLBACK_PATH) -> str:
         """Where Twilio calls: one of the webs."""
-        return self._web[number % self.webs].url + CALLBACK_PATH
+        return self._web[number % self.webs].url + path
 
     def hosts(self) -> list[str]:
         """Where the webs listen."""

@@ -20,6 +20,9 @@ Numbers = Mapping[tuple[str, ...], float]
 
 WEB_DEATHS = frozenset({"web killed", "web process killed"})
 REDIS = frozenset({"redis killed", "redis stopped"})
+OF_KNOWN_ROOMS = ("advanced", "known", "late")
+"""What comes of the event of a room that is known."""
+
 UNWRITTEN = EVERY + 3.0
 """Seconds in which a web process may not have written what it counted: its pause, and a Redis that answers late."""
 
@@ -58,6 +61,7 @@ def compare(record: Record) -> Sums:
     problems = [
         *(f"{' '.join(name)}: told {told.get(name, 0):g}, rows {expected.get(name, 0):g}" for name in differing),
         *wrong_opens(record, last),
+        *wrong_events(record, last),
         *wrong_holds(last),
         *wrong_refusals(record, last),
         *falling(answered[index].samples or {} for index in range(len(answered))),
@@ -84,6 +88,8 @@ def numbers_of(record: Record) -> Numbers:
                     ("summary_seconds_count",) if step.name == SUMMARY else ("delivery_seconds_count", step.name)
                 ] += 1
         for attempt in room.attempts:
+            if attempt["outcome"] == "event":
+                continue
             if attempt["outcome"] == "resend":
                 found["resends_total", attempt["step"]] += 1
                 continue
@@ -118,14 +124,26 @@ def wrong_holds(told: Numbers) -> Iterator[str]:
             yield f"{lane}: held {began:g} times, released {released:g}, resumed {resumed:g}, held now: {now:g}"
 
 
+def wrong_events(record: Record, told: Numbers) -> Iterator[str]:
+    """The same for events: what is answered 2xx has come to something, once for each room in it."""
+    results = {result: told.get(("events_total", result), 0) for result in ("opened", "expired", *OF_KNOWN_ROOMS)}
+    rows = sum(room.source == "events" for room in record.rooms.values())
+    if results["opened"] + results["expired"] != rows:
+        yield f"events opened {results['opened']:g} rooms, there are {rows} rows"
+    answered = sum(len(events.room_sids) for events in record.events if is_success(events))
+    if sum(results.values()) < answered:
+        yield f"{answered} rooms' events were answered 2xx, {sum(results.values()):g} are told"
+
+
 def wrong_refusals(record: Record, told: Numbers) -> Iterator[str]:
-    """Forged callbacks are told, but for what killed web processes took along."""
-    forged = [callback for callback in record.sent if callback.kind == "forged"]
-    refused = [callback.sent_at for callback in forged if callback.status == 403]
-    certain = sum(not any(may_be_lost(record, hit, at) for hit in record.hits) for at in refused)
-    number = told["callbacks_total", "signature"]
-    if not certain <= number <= len(forged):
-        yield f"{len(forged)} forged callbacks, {certain} refused for certain, {number:g} told"
+    """Forged callbacks and events are told, but for what killed web processes took along."""
+    for what, sent in (("callbacks", record.sent), ("events", record.events)):
+        forged = [one for one in sent if one.kind == "forged"]
+        refused = [one.sent_at for one in forged if one.status == 403]
+        certain = sum(not any(may_be_lost(record, hit, at) for hit in record.hits) for at in refused)
+        number = told.get((f"{what}_total", "signature"), 0)
+        if not certain <= number <= len(forged):
+            yield f"{len(forged)} forged {what}, {certain} refused for certain, {number:g} told"
 
 
 def may_be_lost(record: Record, death: Hit, at: float) -> bool:

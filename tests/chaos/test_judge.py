@@ -12,7 +12,7 @@ import pytest
 from room_reports.ledger import Room, Step
 from sandbox.client import SentCallback
 from sandbox.history import Exchange
-from tests.chaos.history import Record
+from tests.chaos.history import Record, SentEvents
 from tests.chaos.judge import judge
 from tests.chaos.plan import DECK, Blow, Hit, Kind, blows
 from tests.chaos.scrapes import Scrape
@@ -31,6 +31,10 @@ def callback(sid: str = SID, *, kind: Any = "honest", status: int | None = 204) 
 def arrival(at: float = T + 1, *, sid: str = SID, message_id: str = "msg_1", **changes: Any) -> Exchange:
     exchange = Exchange(at, "POST", "/", 204, True, sid, message_id, True, "", None, None)
     return replace(exchange, **changes)
+
+
+def told_of(*sids: str, kind: Any = "honest", status: int | None = 204) -> SentEvents:
+    return SentEvents(sids, kind, T, status)
 
 
 def row(*, state: str = "delivered", attempts: tuple[dict[str, Any], ...] = (), step: str = "delivered") -> Room:
@@ -91,6 +95,26 @@ def test_one_message_of_the_slack_app_in_its_final_form_passes() -> None:
     assert judge(record(messages={SID: (FINAL_TEXT,)})).problems == ()
 
 
+def test_a_room_by_events_alone_is_promised_as_well() -> None:
+    by_events = replace(row(), source="events")
+    scrapes = told(
+        callbacks_total__opened=0,
+        callbacks_total__known=0,
+        callbacks_total__signature=0,
+        rooms_opened_total__callback=0,
+        rooms_opened_total__events=1,
+        events_total__opened=1,
+        events_total__known=1,
+        events_total__signature=1,
+    )[1:]
+    events = (told_of(status=503), told_of(SID), told_of(SID), told_of(STRANGER, kind="forged", status=403))
+    kept = record(sent=(), events=events, rooms={SID: by_events}, scrapes=scrapes)
+    assert (judge(kept).problems, judge(kept).promised, judge(kept).forged) == ((), 1, 1)
+    assert "not in the ledger" in str(judge(replace(kept, rooms={}, states={})).problems)
+    silent = (Scrape(T, {**scrapes[0].samples, ("events_total", "known"): 0.0}),)  # type: ignore[dict-item]
+    assert "2 rooms' events were answered 2xx, 1 are told" in str(judge(replace(kept, scrapes=silent)).problems)
+
+
 def test_a_callback_without_2xx_promised_nothing() -> None:
     unanswered = record(
         sent=(callback(status=503),),
@@ -130,6 +154,12 @@ BROKEN = {
         "did not verify",
     ),
     "forged accepted": ({"sent": (callback(), callback(STRANGER, kind="forged", status=204))}, "was answered 204"),
+    "forged event accepted": ({"events": (told_of(STRANGER, kind="forged", status=204),)}, "forged event was answered"),
+    "room of an event lost": ({"events": (told_of(STRANGER),)}, "not in the ledger"),
+    "room of an event opened by nobody": (
+        {"scrapes": (Scrape(T, {**TOLD, ("events_total", "opened"): 1.0}),)},
+        "events opened 1 rooms, there are 0 rows",
+    ),
     "forged fetched": ({"asked": (arrival(sid=STRANGER),)}, "nobody spoke of this room"),
     "app wrote twice": ({"messages": {SID: (FINAL_TEXT, FINAL_TEXT)}}, "2 messages in the app's channel"),
     "app never wrote": ({"messages": {}}, "0 messages in the app's channel"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PUBLIC_URL = "http://reports.example.com"
-CALLBACK_PATH = "/twilio/rooms"
+CALLBACK_PATH, EVENTS_PATH = "/twilio/rooms", "/twilio/events"
 
 METRICS_TOKEN = "chaos-token-of-the-scrapes"
 
