@@ -622,15 +622,16 @@ def change_of(claim: Claim, outcome: Outcome, *, took: float) -> dict[str, Any]:
     return {name: value for name, value in change.items() if value is not None}
 
 
-def following_from(claim: Claim, outcome: Outcome, begun: list[bytes], asked: float) -> Claim:
+def following_from(claim: Claim, outcome: Outcome, begun: list[Any], asked: float) -> Claim:
     """The attempt that goes on where another ended. Its row is what that one knows: nobody has to read it again."""
-    step, attempt, now, series = text(begun[0]), int(begun[1]), begun[2], begun[3]
+    name, attempt, now, series = begun
+    step = text(name)
     row = claim.row_after(outcome) | {
-        f"{step}.series": text(series),
+        f"{step}.series": str(int(series)),
         f"{step}.since": text(now),
         f"{step}.tries": "0",
     }
-    return Claim(claim.room_sid, step, attempt, at(now), row, asked)
+    return Claim(claim.room_sid, step, int(attempt), at(now), row, asked)
 
 
 def day_of(claim: Claim, day: Day) -> dict[str, Any]:
