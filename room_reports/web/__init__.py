@@ -12,9 +12,11 @@ from room_reports.web import answers, events, ops
 from room_reports.web.events import EventReceiver
 from room_reports.web.health import health
 from room_reports.web.metrics import metrics
-from room_reports.web.receiving import PATHS, Receiving, receiver_of
+from room_reports.web.receiving import PATHS, Receiver, Receiving, Taker
+from room_reports.web.resting import Rest
 from room_reports.web.tally import Tally
 from room_reports.web.tally_writer import TallyWriter
+from room_reports.web.verifying import verifier_of
 
 
 def create_app(settings: Settings, ledger: Ledger, traces: Traces = NO_TRACES) -> Flask:
@@ -29,9 +31,10 @@ def create_app(settings: Settings, ledger: Ledger, traces: Traces = NO_TRACES) -
     ops.install(app, settings, ledger)
     app.register_blueprint(metrics(settings, ledger, writer))
     app.extensions["tally"] = tally
-    rooms = receiver_of(settings, ledger, tally, traces)
-    takers = dict.fromkeys(PATHS, rooms) | dict.fromkeys(
-        events.PATHS, EventReceiver(rooms, Identities.from_settings(settings))
-    )
-    app.wsgi_app = Receiving(takers, rest=app.wsgi_app)  # type: ignore[method-assign]
+    shared = (ledger, tally, verifier_of(settings), Rest(), traces)
+    takers: dict[str, Taker] = {
+        **dict.fromkeys(PATHS, Receiver(*shared)),
+        **dict.fromkeys(events.PATHS, EventReceiver(*shared, Identities.from_settings(settings))),
+    }
+    app.wsgi_app = Receiving(takers, others=app.wsgi_app)  # type: ignore[method-assign]
     return app

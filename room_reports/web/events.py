@@ -16,11 +16,16 @@ from typing import Any
 import structlog
 
 from room_reports.events import MalformedEvent, ParticipantEvent, RoomEvent, SinkTest, elements, read
-from room_reports.ledger import LedgerUnavailable
+from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.participants import EVENT_FIELD, MOST_KEPT, Identities
-from room_reports.signatures import HINTS, Cause, SignedParts, body_cause
+from room_reports.signatures import HINTS, Cause, body_cause
+from room_reports.telemetry.tracing import Traces
 from room_reports.web.answers import EVENTS_PATH, LONGEST_EVENTS, NO_CHUNKS, Environ, Reply, small_json
-from room_reports.web.receiving import Receiver, Refusal, is_too_old
+from room_reports.web.receiving import is_too_old
+from room_reports.web.refusals import Refusal, refuse
+from room_reports.web.resting import Rest
+from room_reports.web.tally import Tally
+from room_reports.web.verifying import Verifier
 
 PATHS = frozenset({EVENTS_PATH, f"{EVENTS_PATH}/"})
 
@@ -41,9 +46,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class EventReceiver:
-    """Takes what a sink sends. `rooms`: the receiver of status callbacks, whose settings and checks are ours too."""
+    """Takes what a sink sends."""
 
-    rooms: Receiver
+    ledger: Ledger
+    tally: Tally
+    verifier: Verifier
+    rest: Rest
+    traces: Traces
     identities: Identities
 
     def take(self, environ: Environ, request_id: str) -> Reply:
@@ -53,21 +62,19 @@ class EventReceiver:
             results = Counter(self.take_one(element, account_sid, request_id) for element in found)
             return reply_to(results)
         except Refusal as refusal:
-            return self.rooms.refuse(refusal, environ, request_id, said="event not taken", counted=COUNTED)
+            return refuse(refusal, environ, request_id, tally=self.tally, said="event not taken", counted=COUNTED)
 
     def verified(self, environ: Environ) -> tuple[list[Any], str]:
         """The events that Twilio signed, unread, and the account with whose token. Raises `Refusal`."""
         check_request(environ)
         try:
-            host = self.rooms.host_of(environ)
+            host = self.verifier.host_of(environ)
         except Refusal as refusal:
             raise Refusal(421, refusal.reason, explain=refusal.explain) from None
-        url = self.rooms.signed_url(environ, host)
-        signature = environ.get("HTTP_X_TWILIO_SIGNATURE")
-        settings = environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS")
-        account_sid = self.rooms.check_signature(SignedParts(url, {}, signature, settings), environ)
+        signed = self.verifier.signed_parts(environ, host, {})
+        account_sid = self.verifier.check_signature(signed, environ)
         body = read_body(environ)
-        if (cause := body_cause(url, body)) is not None:
+        if (cause := body_cause(signed.url, body)) is not None:
             raise Refusal(403, "signature", explain=partial(explain, cause))
         try:
             return elements(body), account_sid
@@ -81,11 +88,11 @@ class EventReceiver:
         except MalformedEvent as error:
             return self.pass_over("malformed", error.reason, request_id)
         if event is None:
-            self.rooms.tally.count(f"{COUNTED}ignored")
+            self.tally.count(f"{COUNTED}ignored")
             return "ignored"
         if not isinstance(event, SinkTest) and event.account_sid != account_sid:
             return self.pass_over("account", "the event's account is not the one whose token signed it", request_id)
-        self.rooms.check_rest()
+        self.rest.check()
         try:
             if isinstance(event, SinkTest):
                 return self.note_test(event, request_id)
@@ -93,13 +100,13 @@ class EventReceiver:
                 return self.note_participant(event, request_id)
             return self.note_room(event, request_id)
         except LedgerUnavailable as error:
-            raise self.rooms.away(error) from error
+            raise self.rest.begin_for(error) from error
 
     def note_room(self, event: RoomEvent, request_id: str) -> str:
         """Tells the ledger of a room's event."""
         sid = event.room_sid
-        with self.rooms.traces.span("event", kind="server", room_sid=sid, request_id=request_id) as span:
-            result = self.rooms.ledger.note_room_event(
+        with self.traces.span("event", kind="server", room_sid=sid, request_id=request_id) as span:
+            result = self.ledger.note_room_event(
                 room_sid=sid,
                 account_sid=event.account_sid,
                 room_name=event.room_name,
@@ -116,7 +123,7 @@ class EventReceiver:
 
     def note_participant(self, event: ParticipantEvent, request_id: str) -> str:
         """Tells the ledger of a participant's event."""
-        result = self.rooms.ledger.note_participant_event(
+        result = self.ledger.note_participant_event(
             room_sid=event.room_sid,
             name=EVENT_FIELD + event.participant.participant_sid,
             record=event.participant.to_row(),
@@ -128,14 +135,14 @@ class EventReceiver:
     def note_test(self, event: SinkTest, request_id: str) -> str:
         """A test of the sink: what Twilio wants to hear of it is kept for `flask event-streams`."""
         if event.test_id is not None:
-            self.rooms.ledger.note_test_event(event.test_id)
-        self.rooms.tally.count(f"{COUNTED}test")
+            self.ledger.note_test_event(event.test_id)
+        self.tally.count(f"{COUNTED}test")
         log.info("test event of a sink", test_id=event.test_id, request_id=request_id)
         return "test"
 
     def pass_over(self, result: str, why: str, request_id: str) -> str:
         """Counts and logs an event that is not taken; those beside it are."""
-        if seen := self.rooms.tally.count(COUNTED + result):
+        if seen := self.tally.count(COUNTED + result):
             log.warning("event passed over", error=result, detail=why, request_id=request_id, so_far=seen)
         return result
 

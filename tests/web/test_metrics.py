@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from room_reports.ledger import Ledger
 from room_reports.metrics import CALLBACK_RESULTS, FAMILIES, PREFIX
-from room_reports.web import receiving
+from room_reports.web import receiving, resting, verifying
 from room_reports.web.tally_writer import by_metric
 from tests.conftest import StartWeb
 from tests.support.metrics import fill, samples_of
@@ -195,7 +195,8 @@ class TestCounting:
         assert said["callbacks_total", "signature"] == 1
 
     def test_every_reason_has_its_label(self) -> None:
-        reasons = set(re.findall(r'Refusal\(\s*\d+,\s*"([^"]+)"', inspect.getsource(receiving)))
+        source = "".join(map(inspect.getsource, (receiving, resting, verifying)))
+        reasons = set(re.findall(r'Refusal\(\s*\d+,\s*"([^"]+)"', source))
         assert {"signature", "too many parameters", "redis"} <= reasons
         for reason in reasons:
             [(kind, label)] = by_metric({reason: 1})

@@ -23,7 +23,7 @@ from room_reports.web.ops.figures import figures
 from room_reports.web.ops.overview import overview
 from room_reports.web.ops.room import room_page
 from room_reports.web.ops.sessions import came_from_our_form, csrf_token, is_signed_in, sign_in, sign_out
-from room_reports.web.receiving import forwarded
+from room_reports.web.verifying import forwarded
 
 OPEN_TO_ALL = frozenset({"ops.static", "ops.ask_to_sign_in", "ops.take_password"})
 
