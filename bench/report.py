@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 
 from bench.figures import Figure, Figures, Mark
+from bench.stacks import redis_program
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,16 @@ def machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "Redis server": redis_version(),
     }
+
+
+def redis_version() -> str:
+    """The version of the server that is measured with, and how it gets its memory."""
+    command = [redis_program(), "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    facts = dict(word.split("=", 1) for word in said.split() if "=" in word)
+    return f"{said.split()[0]} {facts['v']} ({facts['malloc']})"
 
 
 def processor() -> str:
