@@ -123,8 +123,8 @@ def _stamp(logger: Any, method: str, event: EventDict) -> EventDict:
     return {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": method,
-        "event": event.pop("event", ""),
-        "logger": getattr(logger, "name", None) or "root",
+        "event": event.pop("event"),
+        "logger": logger.name or "root",
         **event,
     }
 

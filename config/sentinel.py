@@ -33,7 +33,7 @@ class SentinelUrl:
 
 def is_sentinel_url(text: str) -> bool:
     """Whether a URL has the scheme of one."""
-    return text.partition("://")[0].lower() in SCHEMES
+    return text.partition("://")[0] in SCHEMES
 
 
 def parse_sentinel_url(text: str) -> SentinelUrl:
@@ -48,7 +48,7 @@ def parse_sentinel_url(text: str) -> SentinelUrl:
         hosts=tuple(_host(part) for part in url.netloc.rpartition("@")[2].split(",")),
         service=unquote(path["service"]),
         database=int(path["database"] or 0),
-        tls=url.scheme.lower() == "rediss+sentinel",
+        tls=url.scheme == "rediss+sentinel",
         username=unquote(url.username) if url.username else None,
         password=unquote(url.password) if url.password else None,
     )

@@ -114,20 +114,21 @@ def _is_dsn(value: SecretStr) -> SecretStr:
     return value
 
 
-def _leads_to_redis(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
+def _redis(value: SecretStr) -> SecretStr:
+    scheme, separator, place = value.get_secret_value().partition("://")
+    text = scheme.lower() + separator + place  # redis-py knows small letters only
     if is_sentinel_url(text):
         _refuse_unprintable(text)
         try:
             parse_sentinel_url(text)
         except ValueError as error:
             raise wrong(f"{error} (redis+sentinel://host:port,host:port/service/db)") from None
-    elif text.partition("://")[0].lower() in REDIS_SCHEMES:
+    elif scheme.lower() in REDIS_SCHEMES:
         _parts(text)
     else:
         schemes = "://, ".join((*REDIS_SCHEMES, *SCHEMES))
         raise wrong(f"must begin with one of {schemes}://; Redis Cluster is not supported")
-    return value
+    return SecretStr(text)
 
 
 def _parts(text: str) -> SplitResult:
@@ -158,4 +159,4 @@ SlackWebhookUrl = Annotated[SecretStr, AfterValidator(_is_slack_webhook)]
 EndpointUrl = Annotated[SecretStr, AfterValidator(_is_endpoint)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
 SentryDsn = Annotated[SecretStr, AfterValidator(_is_dsn)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_leads_to_redis)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]

@@ -158,7 +158,7 @@ def _client(settings: Settings, **options: Any) -> redis.Redis:
     url = settings.redis_url.get_secret_value()
     if is_sentinel_url(url):
         return _sentinel_client(settings, parse_sentinel_url(url), options)
-    scheme = url.partition("://")[0].lower()
+    scheme = url.partition("://")[0]
     if scheme != "unix":
         options["socket_keepalive"] = True  # a Unix socket takes no such option
     if scheme == "rediss":

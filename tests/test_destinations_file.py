@@ -225,4 +225,5 @@ class TestProblems:
         variables: dict[str, Any] = {"SLACK_OPERATIONS_URL": "http://10.1.2.3:9/slack/services/T0/B0/x"}
         [found] = problems_with(path, OPERATIONS, **variables)
         assert "must begin with https://" in found
-        load_with(path, OPERATIONS, VARIABLES | variables | {"ALLOW_PRIVATE_DESTINATIONS": "1"})
+        for yes in ("1", "On", "t", "TRUE", "y", "yes"):
+            load_with(path, OPERATIONS, VARIABLES | variables | {"ALLOW_PRIVATE_DESTINATIONS": yes})

@@ -101,6 +101,18 @@ for logger in (log, logging.getLogger("library")):
     assert [line["event"] for line in lines_of(script, LOG_LEVEL="debug")] == ["d", "i", "w", "e"] * 2
 
 
+def test_what_is_bad_is_also_told() -> None:
+    script = """
+told = []
+logs.configure(settings, on_error=lambda event: told.append(event["event"]))
+for level in ("info", "warning", "error", "critical"):
+    getattr(log, level)(level)
+    logging.getLogger("library").log(getattr(logging, level.upper()), f"library's {level}")
+log.info("told", what=told)
+"""
+    assert lines_of(script)[-1]["what"] == ["error", "library's error", "critical", "library's critical"]
+
+
 def test_urllib3_never_logs_its_urls() -> None:
     assert lines_of("logging.getLogger('urllib3.connectionpool').debug('GET /path')", LOG_LEVEL="DEBUG") == []
 
@@ -124,6 +136,11 @@ warnings.warn("old")
     assert (second["logger"], second["level"], second["event"]) == ("library", "warning", "100 %")
     assert third["logger"] == "py.warnings"
     assert "old" in third["event"]
+
+
+def test_line_that_names_nobody_is_of_the_root() -> None:
+    first, second = lines_of("structlog.get_logger().info('ours')\nlogging.warning('of a library')")
+    assert (first["logger"], second["logger"]) == ("root", "root")
 
 
 def test_a_line_that_cannot_be_formatted_is_still_a_line() -> None:
@@ -153,6 +170,18 @@ def test_text_for_people_keeps_a_hostile_name_on_its_line() -> None:
     assert " error    attempt broke " in broke
     assert trace[0] == "Traceback (most recent call last):"
     assert trace[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_text_that_is_not_unicode_is_written_all_the_same() -> None:
+    script = "try:\n    raise ValueError('\\udcff')\nexcept ValueError:\n    log.exception('odd')"
+    done = run(script, {"LOG_FORMAT": "text"})
+    assert done.stdout.splitlines()[-1] == r"ValueError: \udcff"
+
+
+def test_whoever_interrupts_a_process_sees_where_and_the_log_says_nothing() -> None:
+    done = run("raise KeyboardInterrupt")
+    assert done.stdout == ""
+    assert done.stderr.endswith("KeyboardInterrupt\n")
 
 
 LEAKS = """
@@ -197,6 +226,10 @@ def test_e83_every_spelling_of_a_secret_is_masked(secret: str) -> None:
     mask = masker([*load(ENVIRON).secrets, "a'b\"c\\d"])
     for spelling in (secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]):
         assert spelling not in mask(f"before {spelling} after")
+
+
+def test_too_short_a_secret_leaves_the_line_readable() -> None:
+    assert masker(["four", "fives"])("four fives") == f"four {MASK}"
 
 
 def test_e83_basic_auth_is_masked_without_its_header() -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
 from config.loading import SettingsError, load
+from config.sentinel import SentinelUrl, parse_sentinel_url
 from config.settings import Settings, is_secret
 from config.settings_page import table
 from config.thresholds import Thresholds
@@ -101,6 +102,7 @@ REFUSED = [
     ("SLACK_API_URL", f"http://slack.com/{CANARY}"),
     ("SLACK_API_URL", f"https://slack.com/api?{CANARY}"),
     ("PUBLIC_BASE_URL", f"{CANARY}.example"),
+    ("PUBLIC_BASE_URL", f"https:///{CANARY}"),
     ("PUBLIC_BASE_URL", f"https://{CANARY}.example/#rc=5"),
     ("TRUSTED_PROXIES", "-1"),
     ("TRUSTED_PROXIES", CANARY),
@@ -127,9 +129,13 @@ REFUSED = [
     ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:port/service"),
     ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:65536/service"),
     ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1/service/db"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1/my service"),
+    ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1/service#x"),
     ("REDIS_URL", f"redis+sentinel://:{CANARY}@h:1/service/0?x=1"),
     ("REDIS_TLS_CA_FILE", f"/nowhere/{CANARY}"),
+    ("REDIS_TLS_KEY_FILE", f"/nowhere/{CANARY}"),
     ("REDIS_PREFIX", "without-a-colon"),
+    ("REDIS_PREFIX", "a" * 64 + ":"),
     ("REDIS_PREFIX", "a-deliveries:"),
     ("REDIS_TLS_VERIFY", CANARY),
     ("REDIS_PREFIX", "a b"),
@@ -138,6 +144,7 @@ REFUSED = [
     ("COST_RECORDED_MINUTE", "NaN"),
     ("COST_RECORDED_MINUTE", "10000.1"),
     ("COST_RECORDED_MINUTE", "1e400"),
+    ("COST_RECORDED_MINUTE", "0.0000000000001"),
     ("COST_CURRENCY", "usd"),
     ("USUAL_DURATIONS", CANARY),
     ("DIGEST_AT", CANARY),
@@ -170,6 +177,7 @@ REFUSED = [
     ("RECONCILE_EVERY", "-1"),
     ("RETENTION", str(8 * 24 * 3600 - 1)),
     ("CONSOLE_URL", f"https://{CANARY}.example/"),
+    ("CONSOLE_URL", f"ftp://{CANARY}.example/{{room_sid}}"),
     ("CONSOLE_URL", f"https://{CANARY}.example/{{room_sid}}/{{other}}"),
     ("CONSOLE_URL", f"https://{CANARY}.example/{{room_sid"),
     ("HTTP_CONNECT_TIMEOUT", "0"),
@@ -178,10 +186,13 @@ REFUSED = [
     ("TLS_CA_FILE", f"/nowhere/{CANARY}"),
     ("TLS_CA_FILE", __file__),
     ("HTTPS_PROXY", f"socks5://{CANARY}"),
+    ("HTTP_PROXY", f"http:///{CANARY}"),
     ("OPS_PASSWORD", CANARY[:11]),
     ("METRICS_TOKEN", f"{CANARY} with-space"),
     ("SENTRY_DSN", f"https://{CANARY}.example/1"),
     ("SENTRY_DSN", f"https://{CANARY}@sentry.example/"),
+    ("SENTRY_DSN", f"https://{CANARY}@/1"),
+    ("SENTRY_DSN", f"ftp://{CANARY}@sentry.example/1"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", f"{CANARY}:4318"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://collector.example/?{CANARY}"),
     ("OTEL_EXPORTER_OTLP_HEADERS", f"authorization:{CANARY}"),
@@ -249,6 +260,15 @@ def test_plain_http_to_the_machine_itself_is_not_what_is_refused_here() -> None:
 
 def test_govslack_is_slack() -> None:
     load(ENVIRON | {"SLACK_WEBHOOK_URL": "https://hooks.slack-gov.com/services/T0/B0/x"})
+    load(ENVIRON | {"SLACK_API_URL": "https://slack-gov.com/api"})
+
+
+def test_token_of_a_bot_may_be_one_that_expires() -> None:
+    load(ENVIRON | {"SLACK_BOT_TOKEN": "xoxe.xoxb-1-token", "SLACK_CHANNEL": "C0123456789"})
+
+
+def test_password_of_twelve_characters_is_long_enough() -> None:
+    load(ENVIRON | {"OPS_PASSWORD": "twelve chars"})
 
 
 @pytest.mark.parametrize(
@@ -261,7 +281,28 @@ def test_govslack_is_slack() -> None:
     ],
 )
 def test_redis_schemes(url: str) -> None:
-    assert load(ENVIRON | {"REDIS_URL": url}).redis_url.get_secret_value() == url
+    scheme, _, place = url.partition("://")
+    for typed in (url, f"{scheme.upper()}://{place}"):
+        assert load(ENVIRON | {"REDIS_URL": typed}).redis_url.get_secret_value() == url
+
+
+def test_sentinel_url_is_taken_apart() -> None:
+    url = parse_sentinel_url("rediss+sentinel://us%40er:p%2Fw@a,b:2,[::1]:3/my%20service/4")
+    assert url == SentinelUrl(
+        hosts=(("a", 26379), ("b", 2), ("::1", 3)),
+        service="my service",
+        database=4,
+        tls=True,
+        username="us@er",
+        password="p/w",
+    )
+    assert parse_sentinel_url("redis+sentinel://a/b") == SentinelUrl((("a", 26379),), "b", 0, False, None, None)
+    assert "p/w" not in repr(url)
+
+
+def test_entry_that_is_wrong_is_counted_from_1() -> None:
+    [problem] = problems_of(ENVIRON | {"DELIVERY_WAITS": f"1,{CANARY}"})
+    assert problem.startswith("DELIVERY_WAITS (entry 2): ")
 
 
 @pytest.mark.parametrize("name", [name.upper() for name, field in Settings.model_fields.items() if is_secret(field)])
@@ -301,6 +342,8 @@ def test_e84_a_secret_file_that_cannot_be_used_is_the_only_problem(tmp_path: Pat
         [problem] = problems_of({**environ, "REPORT_WEBHOOK_URL": "", "REPORT_WEBHOOK_URL_FILE": path})
         assert problem.startswith("REPORT_WEBHOOK_URL_FILE: ")
         assert CANARY not in problem
+    [problem] = problems_of({**environ, "REPORT_WEBHOOK_URL": "", "REPORT_WEBHOOK_URL_FILE": str(tmp_path / "binary")})
+    assert problem == "REPORT_WEBHOOK_URL_FILE: cannot read the file it names (not UTF-8 text)"
 
 
 def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
@@ -340,11 +383,13 @@ def test_secrets_holds_every_secret_and_its_telling_parts() -> None:
         "sentry-key",
         "collector-key",
         "collector-token",
+        "Basic collector-token",
         "first-token",
         "second-token",
         "https://hooks.slack.com/services/T0/B0/slack-path",
         "/services/T0/B0/slack-path",
         "/hooks?key=query-secret",
+        "query-secret",
         SIGNING_SECRET,
         SIGNING_SECRET.removeprefix("whsec_"),
         "redis%2Fpassword",
@@ -353,6 +398,13 @@ def test_secrets_holds_every_secret_and_its_telling_parts() -> None:
         assert secret in settings.secrets
     lengths = [len(secret) for secret in settings.secrets]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_secrets_leaves_words_readable() -> None:
+    settings = load(ENVIRON | {"REPORT_WEBHOOK_URL": "https://receiver.example/hook?on=tuesday"})
+    assert {"/hook?on=tuesday", "tuesday"} & set(settings.secrets) == {"/hook?on=tuesday"}
+    settings = load(ENVIRON | {"REPORT_WEBHOOK_URL": "https://receiver.example/receiver"})
+    assert "/receiver" not in settings.secrets
 
 
 def test_header_for_the_collector_may_be_blank() -> None:

@@ -182,7 +182,7 @@ def clock_check(server: Server) -> Check:
 
 def tls_checks(redis_url: str, *, verified: bool) -> list[Check]:
     """Whether an encrypted connection to Redis is to the server it is meant for; nothing about one without TLS."""
-    if not redis_url.lower().startswith("rediss"):
+    if not redis_url.startswith("rediss"):
         return []
     if verified:
         return [Check("redis tls", "ok", "encrypted, and its certificate is verified")]
