@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ from tests.support.servers import ENGINES, RedisServer, binary_of
 
 StartWeb = Callable[..., Web]
 StartWorker = Callable[..., Worker]
+
+LONGEST_AGO, LONGEST_TEST = timedelta(seconds=5), timedelta(seconds=40)
+"""What is said to have happened just now, and how long those tests take to which the day matters."""
 
 
 # How fast examples are made says nothing on a machine that does other things besides.
@@ -85,6 +90,16 @@ def sandbox(sandbox_process: Sandbox) -> Sandbox:
     """The sandbox, with nothing left of the test before."""
     sandbox_process.reset()
     return sandbox_process
+
+
+@pytest.fixture
+def today() -> date:
+    """The day it is (UTC), has been for some seconds and is until the test is over. That is waited for."""
+    while True:
+        now = datetime.now(UTC)
+        if (now - LONGEST_AGO).date() == (now + LONGEST_TEST).date():
+            return now.date()
+        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def feed(settings: Settings, connection: redis.Redis, *, others: int = 90) -> No
     add_ordinary_rooms(writer, others)
     add_particular_rooms(writer)
     hold_slack(writer)
-    writer.add_days(30, before=datetime.now(UTC))
+    writer.add_days(30, before=datetime.now(UTC).date())
     writer.ledger.note_worker("worker-1", threads=32, busy=3)
     writer.ledger.note_reconciled(datetime.now(UTC) - timedelta(minutes=17))
 

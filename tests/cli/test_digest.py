@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -14,14 +14,13 @@ from sandbox.options import ACCOUNT_SID
 from sandbox.summaries import room_sid
 from tests.cli.conftest import Run
 
-TODAY = datetime.now(UTC).date()
 HOSTILE = "\x1b[2J\u202eevil\n\x07<!channel>"
 
 
-def reported(ledger: Ledger, number: int = 1, *, name: str = "weekly") -> str:
-    """A room that ended just now, full, with ten minutes of participants."""
-    sid = room_sid(4, number)
-    ended = datetime.combine(TODAY, datetime.min.time(), UTC)
+def reported(ledger: Ledger, day: date, *, name: str = "weekly") -> str:
+    """A room that ended at the beginning of a day, full, with ten minutes of participants."""
+    sid = room_sid(4, 1)
+    ended = datetime.combine(day, datetime.min.time(), UTC)
     ledger.open(room_sid=sid, account_sid=ACCOUNT_SID, room_name=name, ended=ended, callback="", request_id="request")
     claim = ledger.begin(sid, "summary", 1)
     assert claim is not None
@@ -31,12 +30,12 @@ def reported(ledger: Ledger, number: int = 1, *, name: str = "weekly") -> str:
     return sid
 
 
-def test_a_day_is_shown_with_its_rooms_and_that_it_was_not_sent(run: Run, ledger: Ledger) -> None:
-    sid = reported(ledger)
-    result = run("digest", "--day", str(TODAY), COST_PARTICIPANT_MINUTE="0.25")
+def test_a_day_is_shown_with_its_rooms_and_that_it_was_not_sent(run: Run, ledger: Ledger, today: date) -> None:
+    sid = reported(ledger, today)
+    result = run("digest", "--day", str(today), COST_PARTICIPANT_MINUTE="0.25")
     assert result.exit_code == 0
     shown = result.output
-    assert f"{TODAY:%A}, {TODAY.day} {TODAY:%B %Y}: 1 room\n" in shown
+    assert f"{today:%A}, {today.day} {today:%B %Y}: 1 room\n" in shown
     assert "Participant minutes  10\n" in shown
     assert "about 2.50 USD (estimate)" in shown
     assert "usually" not in shown
@@ -48,23 +47,23 @@ def test_a_day_is_shown_with_its_rooms_and_that_it_was_not_sent(run: Run, ledger
     ]
 
 
-def test_yesterday_is_the_default(run: Run) -> None:
-    day = datetime.now(UTC).date() - timedelta(days=1)
+def test_yesterday_is_the_default(run: Run, today: date) -> None:
+    day = today - timedelta(days=1)
     assert run("digest").output.startswith(f"{day:%A}, {day.day} {day:%B %Y}: no room\n")
 
 
-def test_hostile_name_cannot_reach_the_terminal(run: Run, ledger: Ledger) -> None:
-    reported(ledger, name=HOSTILE + "x" * 300)
-    output = run("digest", "--day", str(TODAY)).output
+def test_hostile_name_cannot_reach_the_terminal(run: Run, ledger: Ledger, today: date) -> None:
+    reported(ledger, today, name=HOSTILE + "x" * 300)
+    output = run("digest", "--day", str(today)).output
     assert "evil" in output
     assert "x" * 41 not in output
     assert not set("\x1b\x07\u202e") & set(output)
 
 
-def test_json_is_what_the_webhook_gets(run: Run, ledger: Ledger, sandbox: Sandbox) -> None:
-    reported(ledger)
-    ledger.digests.note(TODAY, "slack", Sending("failed", 2, 0, 1795428000.5, "timeout", "no answer", 1795428060.5))
-    document = json.loads(run("digest", "--day", str(TODAY), "--json").output)
+def test_json_is_what_the_webhook_gets(run: Run, ledger: Ledger, sandbox: Sandbox, today: date) -> None:
+    reported(ledger, today)
+    ledger.digests.note(today, "slack", Sending("failed", 2, 0, 1795428000.5, "timeout", "no answer", 1795428060.5))
+    document = json.loads(run("digest", "--day", str(today), "--json").output)
     assert document["sent"]["slack"] == {
         "state": "failed",
         "tries": 2,
@@ -74,12 +73,13 @@ def test_json_is_what_the_webhook_gets(run: Run, ledger: Ledger, sandbox: Sandbo
         "detail": "no answer",
         "next": "2026-11-23T10:01:00.500000Z",
     }
-    assert run("digest", "--day", str(TODAY), "--send").exit_code == 0
+    assert run("digest", "--day", str(today), "--send").exit_code == 0
     [posted] = sandbox.receiver.reports()
     assert posted["data"] == document["digest"]["data"]
     assert posted["type"] == document["digest"]["type"] == "room.digest"
 
 
+@pytest.mark.usefixtures("today")
 class TestSend:
     def test_it_goes_everywhere_and_is_shown_as_sent(self, run: Run, sandbox: Sandbox) -> None:
         result = run("digest", "--send")
@@ -112,8 +112,10 @@ class TestSend:
         assert run("digest", "--send", input="n\n").exit_code == 0
         assert (len(sandbox.slack.messages()), len(sandbox.receiver.reports())) == (1, 1)
 
-    def test_while_a_worker_sends_it_nothing_is_sent_twice(self, run: Run, ledger: Ledger, sandbox: Sandbox) -> None:
-        day = TODAY - timedelta(days=1)
+    def test_while_a_worker_sends_it_nothing_is_sent_twice(
+        self, run: Run, ledger: Ledger, sandbox: Sandbox, today: date
+    ) -> None:
+        day = today - timedelta(days=1)
         assert ledger.take_chore(f"digest:{day}:slack", seconds=60)
         result = run("digest", "--send")
         assert result.exit_code == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,32 +31,28 @@ def begin(durable: RedisServer, sandbox: Sandbox, tmp_path: Path) -> Iterator[Be
         )
 
 
-def yesterday() -> date:
-    return datetime.now(UTC).date() - timedelta(days=1)
-
-
-def sendings(scene: Scene) -> dict[str, Sending]:
-    """What became of the digest that is due from midnight on."""
-    return scene.ledger.digests.sendings(yesterday())
-
-
 def test_a_digest_cut_off_by_sigkill_is_sent_by_another_worker_and_repeated_nowhere_else(
-    scene: Scene, begin: Begin
+    scene: Scene, begin: Begin, today: date
 ) -> None:
+    yesterday = today - timedelta(days=1)
+
+    def sendings() -> dict[str, Sending]:
+        return scene.ledger.digests.sendings(yesterday)
+
     scene.sandbox.receiver.latency(SLOW)
     killed = begin(DIGEST_AT="00:00")
     wait_until(scene.sandbox.receiver.history, what="the digest is on its way")
     killed.kill()
-    assert set(sendings(scene)) == {"slack"}
+    assert set(sendings()) == {"slack"}
     scene.sandbox.receiver.latency(0)
     for _ in range(2):
         begin(DIGEST_AT="00:00")
-    wait_until(lambda: len(sendings(scene)) == 2, what="the digest is everywhere")
-    assert {one.state for one in sendings(scene).values()} == {"sent"}
+    wait_until(lambda: len(sendings()) == 2, what="the digest is everywhere")
+    assert {one.state for one in sendings().values()} == {"sent"}
     assert len(scene.sandbox.slack.messages()) == 1
     # The receiver may have heard of it before its sender died, and then tells the repeat by its id.
     assert {exchange.message_id for exchange in scene.sandbox.receiver.history()} == {
-        f"msg_digest_{yesterday()}_webhook_1"
+        f"msg_digest_{yesterday}_webhook_1"
     }
     assert len(scene.sandbox.receiver.history()) == 2
 

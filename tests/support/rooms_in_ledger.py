@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
 import redis
@@ -145,7 +145,7 @@ class LedgerWriter:
         for place, record in enumerate(map(json.loads, records)):
             self._connection.lset(self._attempts(sid), place, json.dumps(record | {"at": record["at"] - seconds}))
 
-    def add_days(self, count: int, *, before: datetime) -> None:
+    def add_days(self, count: int, *, before: date) -> None:
         """What the days before came to."""
         for back in range(1, count):
             day = before - timedelta(days=back)

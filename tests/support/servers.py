@@ -154,10 +154,17 @@ class RedisServer:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on, and that nobody is given who asks for any port.
+
+    It stays bound, without listening, for as long as this process lives; servers may bind it all the same, for they
+    set SO_REUSEADDR. A port that was let go could be another's before the server that it is for has started.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port = int(probe.getsockname()[1])
+    probe.detach()
+    return port
 
 
 class BlackHole:

@@ -25,7 +25,14 @@ Door = Callable[..., Web]
 
 
 @pytest.fixture(scope="session")
-def doors() -> Iterator[dict[str, Web]]:
+def doors_redis() -> Iterator[RedisServer]:
+    """What the doors write to, and no other test has: what they counted they write up to two seconds later."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def doors(doors_redis: RedisServer) -> Iterator[dict[str, Web]]:
     """Every door that was started, by its variables."""
     started: dict[str, Web] = {}
     yield started
@@ -34,19 +41,19 @@ def doors() -> Iterator[dict[str, Web]]:
 
 
 @pytest.fixture
-def door(doors: dict[str, Web], valkey: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def door(doors: dict[str, Web], doors_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """`door(NAME="value", …)`: a running web door with these settings, on an empty Redis.
 
     Afterwards: whatever the test sent, no door has logged an error, a traceback or a secret.
     """
     before = {name: len(web.output()) for name, web in doors.items()}
-    valkey.clear()
+    doors_redis.clear()
 
     def get(**variables: str) -> Web:
         name = repr(sorted(variables.items()))
         if name not in doors:
             log = tmp_path_factory.mktemp("door") / "web.log"
-            doors[name] = Web(env=settings_for(valkey.url, **variables), log=log)
+            doors[name] = Web(env=settings_for(doors_redis.url, **variables), log=log)
             doors[name].start()
         return doors[name]
 
@@ -73,16 +80,16 @@ def telling(door: Door) -> Web:
 
 
 @pytest.fixture
-def store(valkey: RedisServer) -> Iterator[redis.Redis]:
-    """What the doors write to."""
-    with valkey.client() as client:
+def store(doors_redis: RedisServer) -> Iterator[redis.Redis]:
+    """A client of what the doors write to."""
+    with doors_redis.client() as client:
         yield client
 
 
 @pytest.fixture
-def ledger(valkey: RedisServer, store: redis.Redis) -> Ledger:
+def ledger(doors_redis: RedisServer, store: redis.Redis) -> Ledger:
     """The doors' ledger, with both destinations."""
-    return make_ledger(load(settings_for(valkey.url, SLACK_WEBHOOK_URL="http://127.0.0.1:9/slack")), store)
+    return make_ledger(load(settings_for(doors_redis.url, SLACK_WEBHOOK_URL="http://127.0.0.1:9/slack")), store)
 
 
 def url_of(web: Web, path: str = PATH) -> str:

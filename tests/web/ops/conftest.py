@@ -21,22 +21,22 @@ SLACK_URL = "http://127.0.0.1:9/services/T0/B0/not-to-be-shown-anywhere"
 Ops = Callable[..., Web]
 
 
-def environment(valkey: RedisServer, **variables: str) -> dict[str, str]:
+def environment(doors_redis: RedisServer, **variables: str) -> dict[str, str]:
     """Both destinations, no pause between messages to Slack, and the page."""
     wanted = {"SLACK_WEBHOOK_URL": SLACK_URL, "SLACK_RATE": "0", "OPS_PASSWORD": PASSWORD, **variables}
-    return settings_for(valkey.url, **wanted)
+    return settings_for(doors_redis.url, **wanted)
 
 
 @pytest.fixture
-def ops(valkey: RedisServer, store: redis.Redis, door: Ops) -> Web:
+def ops(doors_redis: RedisServer, store: redis.Redis, door: Ops) -> Web:
     """A web door with the page, on an empty Redis."""
     return door(SLACK_WEBHOOK_URL=SLACK_URL, SLACK_RATE="0", OPS_PASSWORD=PASSWORD)
 
 
 @pytest.fixture
-def writer(ops: Web, valkey: RedisServer, store: redis.Redis) -> LedgerWriter:
+def writer(ops: Web, doors_redis: RedisServer, store: redis.Redis) -> LedgerWriter:
     """Brings rooms about."""
-    return LedgerWriter(load(environment(valkey)), store)
+    return LedgerWriter(load(environment(doors_redis)), store)
 
 
 class Visitor:

@@ -150,10 +150,12 @@ class TestRooms:
         assert operator.get(f"/?q=RM{'0' * 32}").status_code == 200
 
     def test_a_search_that_ran_out_of_time_says_so_and_can_go_on(
-        self, writer: LedgerWriter, valkey: RedisServer
+        self, writer: LedgerWriter, doors_redis: RedisServer
     ) -> None:
-        app = create_app(load(environment(valkey)), writer.ledger)
-        desk = Desk.of(load(environment(valkey)), writer.ledger, KnownBrowsers(b"key", Sessions(public_base_url=None)))
+        app = create_app(load(environment(doors_redis)), writer.ledger)
+        desk = Desk.of(
+            load(environment(doors_redis)), writer.ledger, KnownBrowsers(b"key", Sessions(public_base_url=None))
+        )
         query = listing.query_of({"q": "week"}, desk.destinations)
         place = Place(sid_of(1), "1795428000.5")
         found = listing.Rooms([], query.url(after=place), in_time=False, looked_at=60_000)
@@ -298,12 +300,12 @@ class TestRoom:
         assert f"rejected: {detail.replace(chr(0x202E), '')}" in page
 
     def test_a_message_of_the_slack_app_that_waits_for_its_report(
-        self, valkey: RedisServer, store: redis.Redis, door: Door
+        self, doors_redis: RedisServer, store: redis.Redis, door: Door
     ) -> None:
         app = {"SLACK_BOT_TOKEN": "xoxb-not-to-be-shown-anywhere", "SLACK_CHANNEL": "C0123456789"}
         visitor = Visitor(door(SLACK_WEBHOOK_URL=SLACK_URL, SLACK_RATE="0", OPS_PASSWORD=PASSWORD, **app))
         visitor.sign_in()
-        writer = LedgerWriter(load(environment(valkey, **app)), store)
+        writer = LedgerWriter(load(environment(doors_redis, **app)), store)
         sid = writer.open(1, "daily", ago=HOUR)
         writer.attempt(sid, "slack_app", Outcome("provisional"))
         page = visitor.get(f"/rooms/{sid}")

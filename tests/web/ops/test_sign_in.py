@@ -11,7 +11,6 @@ import pytest
 import redis
 
 from tests.support.processes import ROOT, Web, settings_for
-from tests.support.servers import RedisServer
 from tests.web.conftest import Door
 from tests.web.ops.conftest import PASSWORD, Visitor, token_in
 
@@ -23,9 +22,9 @@ def test_without_a_password_there_is_no_page(web: Web) -> None:
         assert Visitor(web).get(path).status_code == 404
 
 
-def test_without_a_password_nothing_of_it_is_loaded(valkey: RedisServer) -> None:
+def test_without_a_password_nothing_of_it_is_loaded(redis_url: str) -> None:
     code = "import sys, app; app.create(); print({'svg', 'room_reports.web.ops.views'} & set(sys.modules))"
-    env = {"PATH": os.environ["PATH"], **settings_for(valkey.url)}
+    env = {"PATH": os.environ["PATH"], **settings_for(redis_url)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
 
