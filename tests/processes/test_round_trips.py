@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import redis
+
 from room_reports.ledger.scripts import NEEDS, source_of
 from sandbox.client import Sandbox
 from tests.conftest import StartWeb
@@ -72,7 +74,9 @@ def commands(server: RedisServer) -> Iterator[Callable[[], list[str]]]:
     """Gives a function that names, after the block, what clients asked meanwhile: a script, or a command."""
     end = "the end of what is watched"
     found: list[str] = []
-    with server.client() as client, client.monitor() as monitor:
+    # The second client waits without a limit: nothing is asked while a process starts, however long that takes.
+    patient = redis.Redis(unix_socket_path=str(server.socket))
+    with server.client() as client, patient as watching, watching.monitor() as monitor:
 
         def watch() -> None:
             for one in monitor.listen():

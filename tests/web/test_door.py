@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -66,16 +65,17 @@ def test_every_line_of_the_log_is_json(start_web: StartWeb, redis_url: str) -> N
 
 
 def test_stop_finishes_what_was_begun(start_web: StartWeb) -> None:
-    with RedisServer() as server:
+    with RedisServer() as server, server.client() as client:
         web = start_web(settings_for(server.url))
         assert post(web).status == 204
-        server.pause()
+        client.client_pause(timeout=60_000, all=False)
         statuses: list[int] = []
         caller = threading.Thread(target=lambda: statuses.append(post(web, form(RoomSid="RM" + "1" * 32)).status))
         caller.start()
-        time.sleep(0.3)  # the callback is on its way: a thread waits for the server
+        wait_until(lambda: any("b" in one["flags"] for one in client.client_list()), what="its thread waits for Redis")
         web.send(signal.SIGTERM)
-        server.go_on()
+        wait_until(lambda: "Handling signal: term" in web.output(), what="gunicorn has heard of it")
+        client.client_unpause()
         caller.join()
         assert web.wait() == 0
         assert statuses == [204]
