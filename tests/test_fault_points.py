@@ -7,7 +7,6 @@ can be killed at the n-th point it reaches. All deaths happen at once, each on a
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,11 +82,11 @@ class End:
 
 
 @pytest.fixture(scope="module")
-def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[End]]:
+def ends(tmp_path_factory: pytest.TempPathFactory) -> list[End]:
     """The end of each way: at index n that of the worker killed at the n-th point."""
     folder = tmp_path_factory.mktemp("points")
     with RedisServer(databases="32") as server, Sandbox() as sandbox, ThreadPoolExecutor(len(WAY) + 1) as pool:
-        yield list(pool.map(lambda number: walk(server, sandbox, number, folder), range(len(WAY) + 1)))
+        return list(pool.map(lambda number: walk(server, sandbox, number, folder), range(len(WAY) + 1)))
 
 
 def walk(server: RedisServer, sandbox: Sandbox, number: int, folder: Path) -> End:
