@@ -26,6 +26,7 @@ VARIABLES = {
     "SLACK_OPERATIONS_URL": SLACK,
     "SLACK_BERLIN_URL": f"{SLACK}-berlin",
     "APP_TOKEN": f"xoxb-{CANARY}",
+    "SLACK_SUPPORT_TOKEN": f"xoxb-{CANARY}",
     "ARCHIVE_URL": ENDPOINT,
     "ARCHIVE_SECRET": WEBHOOK_SECRET,
     "BILLING_URL": f"{ENDPOINT}-billing",
@@ -58,7 +59,7 @@ class TestWhole:
     def test_the_sample_loads_and_the_documentation_shows_it(self) -> None:
         sample = ROOT / "config/destinations.sample.toml"
         plan = load({**VARIABLES, "DESTINATIONS_FILE": str(sample)}).plan
-        assert list(plan.destinations) == ["operations", "berlin", "archive", "billing"]
+        assert list(plan.destinations) == ["operations", "berlin", "support", "archive", "billing"]
         assert [rule.name for rule in plan.rules] == [
             "test rooms",
             "everything is billed",
