@@ -17,7 +17,7 @@ from room_reports.costs import CostEstimate, Rates, estimate
 from room_reports.ledger import Day, EndedRoom
 from room_reports.reports import console_link
 from room_reports.summaries import clean_text
-from room_reports.verdicts import RULES
+from room_reports.verdicts import SEVERITY_OF
 
 SCHEMA_VERSION = 1
 
@@ -31,7 +31,6 @@ RECENT_DAYS = 14
 LONGEST_NAME = 200
 
 NOTHING = Day(0, 0, 0)
-SEVERITIES: Mapping[str, str] = {rule.code: rule.severity for rule in RULES}
 
 
 class UsualDay(BaseModel, frozen=True):
@@ -200,7 +199,7 @@ class _Gathered:
 
 
 def _badness(room: EndedRoom) -> tuple[int, int, float]:
-    severities = [SEVERITIES.get(code) for code in room.verdicts]
+    severities = [SEVERITY_OF.get(code) for code in room.verdicts]
     ended = room.ended.timestamp() if room.ended else 0.0
     return severities.count("warning"), severities.count("notice"), ended
 
@@ -211,7 +210,7 @@ def _named(room: EndedRoom, console_url: str) -> DigestedRoom:
         room_sid=room.sid,
         room_name=name or None,
         ended_at=room.ended,
-        verdicts=tuple(code for code in room.verdicts if SEVERITIES.get(code) in ("warning", "notice")),
+        verdicts=tuple(code for code in room.verdicts if SEVERITY_OF.get(code) in ("warning", "notice")),
         seconds_to_summary=None if room.seconds_to_summary is None else round(room.seconds_to_summary, 1),
         console=console_link(console_url, room.sid),
     )

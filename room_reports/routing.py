@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import get_args
 
 from config.destinations import Conditions, Plan, Rule
 from room_reports.reports import RoomReport
 from room_reports.summaries import read_summary, spelling
-from room_reports.verdicts import Severity
-
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""Least first."""
+from room_reports.verdicts import SEVERITIES, Severity
 
 DEFAULT = "default"
 

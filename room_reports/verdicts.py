@@ -6,10 +6,10 @@ had not completed: a verdict is either right or absent. From how much on a rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, Field
 
@@ -20,6 +20,8 @@ from room_reports.troubles import Troubles
 from room_reports.words import spoken
 
 Severity = Literal["info", "notice", "warning"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""Least first."""
 
 USUAL_THRESHOLDS = Thresholds()
 
@@ -312,3 +314,6 @@ RULES = (
     Rule("unfamiliar_data", "info", "Fields or values that Twilio does not document.", _unfamiliar_data),
 )
 """Every rule, in the order in which verdicts are shown."""
+
+SEVERITY_OF: Mapping[str, Severity] = {rule.code: rule.severity for rule in RULES}
+"""By the code of a verdict."""

@@ -1,4 +1,4 @@
-"""Words for people, at a terminal and on the page: strangers' text made safe to show, times, lengths of time. Pure."""
+"""Words for people, wherever they read: strangers' text made safe to show, times, lengths of time, numbers. Pure."""
 
 from __future__ import annotations
 
@@ -79,3 +79,8 @@ def distance(at: datetime, now: datetime) -> str:
     """How far away a time is: `in 12 min`, `3 h ago`."""
     seconds = (at - now).total_seconds()
     return f"in {span(seconds)}" if seconds >= 0 else f"{span(-seconds)} ago"
+
+
+def count_of(number: int, noun: str) -> str:
+    """`1 room`, `1,234 rooms`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from room_reports.checks import Check
 from room_reports.ledger import Hold, Lane
+from room_reports.words import count_of
 
 OVERDUE = 60.0
 """Seconds that a due step may wait: a dispatcher looks every second or so."""
@@ -81,7 +82,7 @@ def dead_letter_check(dead: int) -> Check:
     """Deliveries that were given up on."""
     if not dead:
         return Check("dead letters", "ok", "none")
-    message = f"{dead} room{'' if dead == 1 else 's'} with a delivery that was given up on"
+    message = f"{count_of(dead, 'room')} with a delivery that was given up on"
     return Check("dead letters", "warn", message, "flask rooms list --state dead; then flask rooms resend SID")
 
 

@@ -30,7 +30,7 @@ from room_reports.reconcile import reconcile as reconcile_rooms
 from room_reports.service import make_transport
 from room_reports.story import can_be_resent, deliveries_of, routes_of, told
 from room_reports.waiting import Waiting, waits_of
-from room_reports.words import clean, from_now, moment
+from room_reports.words import clean, count_of, from_now, moment
 
 state_option = click.option("--state", type=click.Choice(ROOM_STATES), help="Only rooms in this state.")
 
@@ -121,7 +121,7 @@ def story_of(room: Room, waits: Sequence[Waiting], now: datetime) -> Iterator[st
     if (routes := routes_of(room)) is not None:
         facts["goes to"] = clean(routes)
     if room.asked:
-        facts["asked"] = f"Twilio, {room.asked} time{'' if room.asked == 1 else 's'}, last {moment(room.last_asked)}"
+        facts["asked"] = f"Twilio, {count_of(room.asked, 'time')}, last {moment(room.last_asked)}"
     yield "\n".join([click.style(room.sid, bold=True), *(f"  {name:<11} {fact}" for name, fact in facts.items())])
     steps = [
         (step.name, step.state, str(step.attempt), step.reason or "", moment(step.finished)) for step in room.steps
@@ -209,7 +209,7 @@ def resume(name: str) -> None:
             click.echo(f"{name} is not held.", err=True)
             sys.exit(NOT_DONE)
         waiting = desk.ledger.due()[name][0]
-    click.echo(f"{name} is resumed; {waiting} unfinished step{'' if waiting == 1 else 's'} will go on.")
+    click.echo(f"{name} is resumed; {count_of(waiting, 'unfinished step')} will go on.")
 
 
 @rooms.command()

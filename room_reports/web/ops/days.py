@@ -14,6 +14,7 @@ from room_reports.ledger import Sending
 from room_reports.web.ops import wording
 from room_reports.web.ops.charts import Bar, upright
 from room_reports.web.ops.desk import Desk, Patience
+from room_reports.words import count_of
 
 RESERVE = 1.0
 """Seconds of the patience that are left when no more rooms are looked at, for an answer that is slow."""
@@ -73,7 +74,7 @@ def _picture(data: DigestData) -> Markup:
         Bar(
             f"{one.day:%d %b}",
             one.participant_minutes,
-            f"{one.day:%d %b}: {one.participant_minutes:,.0f} min, {wording.count(one.rooms, 'room')}",
+            f"{one.day:%d %b}: {one.participant_minutes:,.0f} min, {count_of(one.rooms, 'room')}",
         )
         for one in data.recent
     ]

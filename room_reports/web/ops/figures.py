@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from markupsafe import Markup
 
@@ -15,7 +16,7 @@ from room_reports.waiting import Cause, waiting_of
 from room_reports.web.ops import wording
 from room_reports.web.ops.charts import Bar, lying, upright
 from room_reports.web.ops.desk import Desk, Patience
-from room_reports.words import span
+from room_reports.words import count_of, span
 
 HOURS = 48
 DAYS = 30
@@ -42,15 +43,21 @@ OUTCOME_WORDS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture and the table behind it. `note`: what it says in one line; `is_empty`: there is nothing to draw yet."""
+    """Bars and the table behind them. `note`: what they say in one line; `is_empty`: there is nothing to draw yet."""
 
     key: str
     title: str
     note: str
-    picture: Markup
+    bars: list[Bar]
     headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
     is_empty: bool
+    draw: Callable[..., Markup] = upright
+
+    @property
+    def picture(self) -> Markup:
+        """The bars, drawn."""
+        return self.draw(self.bars, title=self.title)
 
 
 def figures(desk: Desk, patience: Patience) -> list[Figure]:
@@ -77,12 +84,11 @@ def rooms_by_hour(counted: Sequence[tuple[datetime, int]]) -> Figure:
     """How many rooms ended in each hour, by when they were heard of, which is at once but for reconciled ones."""
     total = sum(count for _, count in counted)
     bars = [Bar(_hour_label(begin), count, f"{begin:%d %b %H:00}: {count:,}") for begin, count in counted]
-    title = "Rooms ended, by hour"
     return Figure(
         "hours",
-        title,
-        f"{wording.count(total, 'room')} in {HOURS} hours, UTC",
-        upright(bars, title=title),
+        "Rooms ended, by hour",
+        f"{count_of(total, 'room')} in {HOURS} hours, UTC",
+        bars,
         ("Hour (UTC)", "Rooms"),
         [(f"{begin:%Y-%m-%d %H:00}", f"{count:,}") for begin, count in reversed(counted)],
         not total,
@@ -112,15 +118,15 @@ def what_waits(unfinished: Sequence[Unfinished], not_looked_at: int, holds: Sequ
         Bar(cause, count, f"{cause}: {count:,}", "bad" if cause.startswith("held") else "")
         for cause, count in counts.most_common()
     ]
-    title = "What waits, by cause"
     return Figure(
         "waiting",
-        title,
-        f"{wording.count(counts.total(), 'unfinished step')} now",
-        lying(bars, title=title),
+        "What waits, by cause",
+        f"{count_of(counts.total(), 'unfinished step')} now",
+        bars,
         ("Waits for", "Steps"),
         [(bar.label, f"{bar.value:,}") for bar in bars],
         not bars,
+        lying,
     )
 
 
@@ -131,13 +137,12 @@ def summary_times(times: Durations) -> Figure:
         Bar(_up_to(limit), times.buckets[limit], f"{_range(limits, place)}: {times.buckets[limit]:,}")
         for place, limit in enumerate(limits)
     ]
-    title = "From the end of a room to its summary"
     usual = ", ".join(f"{share:.0%} {_within(times.within(share), limits)}" for share in (0.5, 0.95))
     return Figure(
         "summaries",
-        title,
-        f"{wording.count(times.count, 'room')}: {usual}",
-        upright(bars, title=title),
+        "From the end of a room to its summary",
+        f"{count_of(times.count, 'room')}: {usual}",
+        bars,
         ("Took", "Rooms"),
         [(_range(limits, place), f"{times.buckets[limit]:,}") for place, limit in enumerate(limits)],
         not times.count,
@@ -175,15 +180,15 @@ def delivery_attempts(tally: dict[tuple[str, ...], float]) -> Figure:
         )
         for step, outcome in sorted(counts, key=lambda pair: (pair[0], list(OUTCOMES).index(pair[1])))
     ]
-    title = "Delivery attempts, by outcome"
     return Figure(
         "deliveries",
-        title,
-        f"{wording.count(counts.total(), 'attempt')} since the beginning",
-        lying(bars, title=title),
+        "Delivery attempts, by outcome",
+        f"{count_of(counts.total(), 'attempt')} since the beginning",
+        bars,
         ("Destination", "Outcome", "Reason", "Attempts"),
         [(step, outcome, reason or "-", f"{count:,}") for (step, outcome, reason), count in sorted(rows.items())],
         not bars,
+        lying,
     )
 
 
@@ -196,16 +201,16 @@ def minutes_by_day(days: dict[date, Day], *, today: date) -> Figure:
         for day, of in found
     ]
     total = sum(of.participant_seconds for _, of in found) / 60
-    title = "Participant minutes, by day"
     return Figure(
         "minutes",
-        title,
+        "Participant minutes, by day",
         f"{total:,.0f} minutes in {DAYS} days, UTC",
-        upright(bars, title=title, every=7),
+        bars,
         ("Day (UTC)", "Rooms", "Participant minutes", "Recorded minutes"),
         [
             (f"{day}", f"{of.rooms:,}", f"{of.participant_seconds / 60:,.0f}", f"{of.recorded_seconds / 60:,.0f}")
             for day, of in reversed(found)
         ],
         not any(of.rooms for _, of in found),
+        partial(upright, every=7),
     )

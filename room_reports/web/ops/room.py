@@ -31,15 +31,15 @@ Tone = Literal["good", "neutral", "bad", "asked"]
 
 
 @dataclass(frozen=True)
-class Event:
+class Entry:
     """One entry of the story. `then`: what follows from it, empty if nothing does."""
 
     at: datetime
     title: str
-    text: str
-    then: str
-    took: float | None
-    tone: Tone
+    text: str = ""
+    then: str = ""
+    took: float | None = None
+    tone: Tone = "neutral"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class RoomPage:
     they are not known, `left_out`: how many more there were."""
 
     room: Room
-    story: list[Event]
+    story: list[Entry]
     waits: list[Waiting]
     deliveries: list[Delivery]
     facts: list[tuple[str, str]]
@@ -121,26 +121,26 @@ def messages_of(desk: Desk, room: Room, report: RoomReport, *, is_fetched: bool)
     ]
 
 
-def story_of(room: Room) -> Iterator[Event]:
+def story_of(room: Room) -> Iterator[Entry]:
     """What happened, oldest first."""
     if room.ended:
-        yield Event(room.ended, "The room ended", "", "", None, "neutral")
+        yield Entry(room.ended, "The room ended")
     if room.source == "callback":
-        yield Event(room.opened, "Twilio called back", f"request {clean(room.request_id)}", "", None, "neutral")
+        yield Entry(room.opened, "Twilio called back", f"request {clean(room.request_id)}")
     elif room.source == "events":
-        yield Event(room.opened, "Twilio sent an event", f"request {clean(room.request_id)}", "", None, "neutral")
+        yield Entry(room.opened, "Twilio sent an event", f"request {clean(room.request_id)}")
     else:
-        yield Event(room.opened, "Found by reconciling", "its callback never came", "", None, "neutral")
+        yield Entry(room.opened, "Found by reconciling", "its callback never came")
     if room.state == "expired" and not room.attempts:
-        yield Event(room.opened, "Expired", "Twilio had deleted the data: it keeps it for 7 days", "", None, "bad")
-    yield from (event_of(told(record)) for record in room.attempts)
+        yield Entry(room.opened, "Expired", "Twilio had deleted the data: it keeps it for 7 days", tone="bad")
+    yield from (entry_of(told(record)) for record in room.attempts)
 
 
-def event_of(record: Told) -> Event:
+def entry_of(record: Told) -> Entry:
     """One record of the ledger as an entry of the story."""
     title, tone = _title_of(record)
     following = record.following if record.outcome != "resend" else ""
-    return Event(record.at, title, record.happened, following, record.took, tone)
+    return Entry(record.at, title, record.happened, following, record.took, tone)
 
 
 def _title_of(record: Told) -> tuple[str, Tone]:

@@ -24,6 +24,7 @@ from room_reports.web.ops.overview import overview
 from room_reports.web.ops.room import room_page
 from room_reports.web.ops.sessions import came_from_our_form, csrf_token, is_signed_in, sign_in, sign_out
 from room_reports.web.verifying import forwarded
+from room_reports.words import count_of
 
 OPEN_TO_ALL = frozenset({"ops.static", "ops.ask_to_sign_in", "ops.take_password"})
 
@@ -38,7 +39,8 @@ log = structlog.get_logger(__name__)
 def add_to(blueprint: Blueprint, desk: Desk) -> None:
     """Adds the routes, what stands in front of all of them, and what is shown when one fails."""
     blueprint.before_request(lambda: check(desk))
-    blueprint.context_processor(lambda: {"csrf_token": csrf_token, "now": datetime.now(UTC), "wording": wording})
+    known = {"csrf_token": csrf_token, "wording": wording, "count_of": count_of}
+    blueprint.context_processor(lambda: {**known, "now": datetime.now(UTC)})
     blueprint.register_error_handler(LedgerUnavailable, show_unavailable)
     blueprint.register_error_handler(HTTPException, show_refusal)
     blueprint.register_error_handler(Exception, show_fault)
@@ -202,7 +204,7 @@ def add_acting(blueprint: Blueprint, desk: Desk) -> None:
             abort(400)
         if desk.ledger.resume(lane):
             log.info("resume asked for", lane=lane, who=who(desk), request_id=g.get("request_id"))
-            flash(f"{lane} is resumed: {wording.count(waiting[lane][0], 'unfinished step')} will go on.")
+            flash(f"{lane} is resumed: {count_of(waiting[lane][0], 'unfinished step')} will go on.")
         else:
             flash(f"{lane} was not held.")
         return redirect(url_for("ops.show_rooms"), 303)

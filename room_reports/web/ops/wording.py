@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from room_reports.ledger import TWILIO, Hold, is_twilio
-from room_reports.verdicts import RULES
+from room_reports.verdicts import SEVERITY_OF
 from room_reports.waiting import Waiting
 from room_reports.words import clean, distance, spoken
 
@@ -24,9 +24,6 @@ STATES = {
 
 MARKS = {"open": "◌", "delivered": "✓", "partial": "◐", "expired": "⊘", "dead": "✕"}
 """A sign for each state, for those who see no colours."""
-
-
-SEVERITIES = {rule.code: rule.severity for rule in RULES}
 
 
 def name_of(room_name: str) -> str:
@@ -52,11 +49,6 @@ def account_of(name: str) -> str:
 def sentence(text: str) -> str:
     """The text with a capital letter in front."""
     return text[:1].upper() + text[1:]
-
-
-def count(number: int, noun: str) -> str:
-    """`1 room`, `1,234 rooms`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def stay(seconds: int | None) -> str:
@@ -95,7 +87,7 @@ def waits_for(waiting: Waiting) -> str:
 
 def odd(verdicts: Sequence[str]) -> list[str]:
     """Those of a room's verdicts that somebody should notice, in words."""
-    return [code.replace("_", " ") for code in verdicts if SEVERITIES.get(code) != "info"]
+    return [code.replace("_", " ") for code in verdicts if SEVERITY_OF.get(code) != "info"]
 
 
 _CREDENTIALS = "TWILIO_API_KEY and TWILIO_API_SECRET, or TWILIO_AUTH_TOKEN"
