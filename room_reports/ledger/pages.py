@@ -18,6 +18,7 @@ from typing import Any
 
 import redis
 
+from room_reports.ledger.replies import text
 from room_reports.ledger.rows import SUMMARY, is_twilio
 from room_reports.ledger.unavailable import guarded
 
@@ -138,7 +139,7 @@ class Pages:
                     break
                 looked_at += looked
                 for kind, count in zip(pairs[::2], pairs[1::2], strict=True):
-                    state, reason, when = _text(kind).split("|")
+                    state, reason, when = text(kind).split("|")
                     counts[lane, state, reason, when == "due"] += count
             left += max(total - looked_at, 0)
         found = [
@@ -185,11 +186,7 @@ def _ascii_lower(text: str) -> str:
 
 def _place(sid: bytes | str, opened: bytes | str) -> Place:
     # Servers write a score in several ways, some with an exponent.
-    return Place(_text(sid), repr(float(opened)))
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return Place(text(sid), repr(float(opened)))
 
 
 def _source_of(script: str) -> str:

@@ -23,7 +23,7 @@ from config.settings import Settings
 from room_reports.dispatch import QUEUES
 from room_reports.lanes import make_ledger
 from room_reports.ledger import Ledger, LedgerUnavailable
-from room_reports.ledger.ledger import texts
+from room_reports.ledger.replies import texts
 from sandbox import answers
 from sandbox.client import Sandbox, ServiceControl
 from sandbox.options import Options
