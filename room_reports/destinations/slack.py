@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -41,27 +42,17 @@ GONE = frozenset(
 """Slack's words for a webhook, channel or workspace that takes no message, whatever is in it."""
 
 
+@dataclass
 class SlackWebhook:
     """One incoming webhook, of Slack or GovSlack. `zone`: of the times in its messages, which `write` makes."""
 
-    name = "slack"
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        rate: float,
-        transport: Transport,
-        name: str = "slack",
-        zone: tzinfo = UTC,
-        write: Writer = message,
-    ) -> None:
-        self.name = name
-        self.rate = rate
-        self._url = url
-        self._transport = transport
-        self._zone = zone
-        self._write = write
+    url: str = field(repr=False)
+    _: KW_ONLY
+    rate: float
+    transport: Transport
+    name: str = "slack"
+    zone: tzinfo = UTC
+    write: Writer = message
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> SlackWebhook:
@@ -75,9 +66,9 @@ class SlackWebhook:
 
         Raises `Configuration` when the webhook is gone, `Permanent` when the plain text is refused as well.
         """
-        response = self._post(self._write(report, self._zone))
+        response = self._post(self.write(report, self.zone))
         if _refuses_message(response):
-            response = self._post(text_message(report, self._zone))
+            response = self._post(text_message(report, self.zone))
         _check(response)
 
     def send_digest(self, digest: RoomDigest, delivery: Delivery) -> None:
@@ -93,7 +84,7 @@ class SlackWebhook:
 
     def _post(self, payload: dict[str, Any]) -> Response:
         body = json.dumps(payload, separators=(",", ":")).encode()
-        return self._transport.post(self._url, body, headers={"Content-Type": "application/json; charset=utf-8"})
+        return self.transport.post(self.url, body, headers={"Content-Type": "application/json; charset=utf-8"})
 
 
 def _refuses_message(response: Response) -> bool:

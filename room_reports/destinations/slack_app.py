@@ -9,7 +9,7 @@ posted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,36 +57,22 @@ class Place:
     ts: str
 
 
+@dataclass(kw_only=True)
 class SlackApp:
     """One channel, by its ID, in which the app is a member. `seconds`: in which an attempt may begin requests.
 
     `zone`: of the times in its messages; `write` makes that of a report.
     """
 
-    name = "slack_app"
-
-    def __init__(
-        self,
-        *,
-        url: str,
-        token: str,
-        channel: str,
-        rate: float,
-        seconds: float,
-        transport: Transport,
-        name: str = "slack_app",
-        zone: tzinfo = UTC,
-        write: Writer = message,
-    ) -> None:
-        self.name = name
-        self.rate = rate
-        self._url = url
-        self._token = token
-        self._channel = channel
-        self._seconds = seconds
-        self._transport = transport
-        self._zone = zone
-        self._write = write
+    url: str
+    token: str = field(repr=False)
+    channel: str
+    rate: float
+    seconds: float
+    transport: Transport
+    name: str = "slack_app"
+    zone: tzinfo = UTC
+    write: Writer = message
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> SlackApp:
@@ -115,9 +101,9 @@ class SlackApp:
                 place = self._post(api, self._form(report, "report", provisional_message(report)))
             return vars(place)
         try:
-            place = self._place(api, report, delivery, self._write(report, self._zone))
+            place = self._place(api, report, delivery, self.write(report, self.zone))
         except Unacceptable:
-            place = self._place(api, report, delivery, text_message(report, self._zone))
+            place = self._place(api, report, delivery, text_message(report, self.zone))
         faults.reach(Point.MESSAGE_SENT)
         thread = self._discuss(api, report, delivery, place)
         return {**vars(place), **({"thread": thread} if thread else {})}
@@ -126,18 +112,18 @@ class SlackApp:
         """Posts the digest of a day, as plain text where its blocks are refused; raises like `send`."""
         api = self._api(delivery)
         try:
-            api.post("chat.postMessage", {"channel": self._channel, **digest_message(digest)})
+            api.post("chat.postMessage", {"channel": self.channel, **digest_message(digest)})
         except Unacceptable:
-            api.post("chat.postMessage", {"channel": self._channel, **digest_text_message(digest)})
+            api.post("chat.postMessage", {"channel": self.channel, **digest_text_message(digest)})
 
     def notify(self, notice: Notice, delivery: Delivery) -> None:
         """Posts news of a hold."""
-        self._api(delivery).post("chat.postMessage", {"channel": self._channel, **notice_message(notice)})
+        self._api(delivery).post("chat.postMessage", {"channel": self.channel, **notice_message(notice)})
 
     def _api(self, delivery: Delivery) -> SlackApi:
         """Slack, until an attempt that might follow this one could look for what this one has sent."""
-        end = delivery.asked + self._seconds
-        return SlackApi(self._transport, url=self._url, token=self._token, end=end)
+        end = delivery.asked + self.seconds
+        return SlackApi(self.transport, url=self.url, token=self.token, end=end)
 
     def _form(self, report: RoomReport, part: Part, payload: Payload) -> Payload:
         """A message with what it is found by."""
@@ -163,12 +149,12 @@ class SlackApp:
         """Where the room's message may stand: where it is noted, then wherever else one is found."""
         ts = delivery.noted.get("ts")
         if ts:
-            yield Place(delivery.noted.get("channel", self._channel), ts)
+            yield Place(delivery.noted.get("channel", self.channel), ts)
         elif delivery.is_certain:
             return
         oldest = f"{delivery.since.timestamp() - MARGIN:.6f}" if delivery.since else "0"
         found = self._search(api, "conversations.history", report, "report", {"oldest": oldest})
-        yield from (Place(self._channel, other) for other in found if other != ts)
+        yield from (Place(self.channel, other) for other in found if other != ts)
 
     def _discuss(self, api: SlackApi, report: RoomReport, delivery: Delivery, place: Place) -> str | None:
         """Says in the thread what went wrong, if anything did. Returns the reply's `ts`."""
@@ -192,7 +178,7 @@ class SlackApp:
     ) -> Iterator[str]:
         """The `ts` of each message about this room, page by page."""
         about = self._about(report, part)
-        arguments = {"channel": self._channel, **where, "limit": PAGE, "include_all_metadata": "true"}
+        arguments = {"channel": self.channel, **where, "limit": PAGE, "include_all_metadata": "true"}
         while True:
             answer = api.get(method, arguments)
             for found in answer.get("messages") or ():
@@ -205,7 +191,7 @@ class SlackApp:
             arguments["cursor"] = str(cursor)
 
     def _post(self, api: SlackApi, form: Payload, *, channel: str | None = None) -> Place:
-        answer = api.post("chat.postMessage", {"channel": channel or self._channel, **form})
+        answer = api.post("chat.postMessage", {"channel": channel or self.channel, **form})
         return Place(str(answer["channel"]), str(answer["ts"]))
 
     def _edit(self, api: SlackApi, place: Place, form: Payload) -> None:

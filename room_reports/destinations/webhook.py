@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,7 @@ SOURCE = "/room-reports"
 """Where CloudEvents come from; a report's source has its account behind it."""
 
 
+@dataclass
 class ReportWebhook:
     """One endpoint. `secrets` (`whsec_…`, at least one): every one signs, so that a receiver can change over.
 
@@ -40,26 +42,17 @@ class ReportWebhook:
     for none.
     """
 
-    name = "webhook"
+    url: str = field(repr=False)
+    secrets: InitVar[Sequence[str]]
+    _: KW_ONLY
+    rate: float
+    transport: Transport
+    form: Literal["standard", "cloudevents"] = "standard"
+    fields: Sequence[str] = ()
+    name: str = "webhook"
 
-    def __init__(
-        self,
-        url: str,
-        secrets: Sequence[str],
-        *,
-        rate: float,
-        transport: Transport,
-        form: Literal["standard", "cloudevents"] = "standard",
-        fields: Sequence[str] = (),
-        name: str = "webhook",
-    ) -> None:
-        self.name = name
-        self.rate = rate
-        self._url = url
-        self._signers = [Webhook(secret) for secret in secrets]
-        self._transport = transport
-        self._form = form
-        self._fields = fields
+    def __post_init__(self, secrets: Sequence[str]) -> None:
+        self.signers = [Webhook(secret) for secret in secrets]
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport) -> ReportWebhook:
@@ -72,11 +65,11 @@ class ReportWebhook:
 
     def send(self, report: RoomReport, delivery: Delivery) -> None:
         """Posts a report. Any 2xx means it is taken; its body does not matter."""
-        self._post(part_of(report, self._fields), delivery, source=f"{SOURCE}/{report.data.account_sid}")
+        self._post(part_of(report, self.fields), delivery, source=f"{SOURCE}/{report.data.account_sid}")
 
     def send_digest(self, digest: RoomDigest, delivery: Delivery) -> None:
         """Posts the digest of a day, as a payload of another `type`; without names where reports come without."""
-        knows_names = not self._fields or "room_name" in self._fields
+        knows_names = not self.fields or "room_name" in self.fields
         shown = digest if knows_names else digest.without_names()
         self._post(shown.to_json(), delivery, source=SOURCE)
 
@@ -85,9 +78,9 @@ class ReportWebhook:
         self._post(notice_body(notice, delivery.attempted_at), delivery, source=SOURCE)
 
     def _post(self, body: bytes, delivery: Delivery, *, source: str) -> None:
-        if self._form == "cloudevents":
+        if self.form == "cloudevents":
             body = cloud_event(body, event_id=delivery.id, source=source)
-        response = self._transport.post(self._url, body, headers=self._headers(body, delivery), keep_body=False)
+        response = self.transport.post(self.url, body, headers=self._headers(body, delivery), keep_body=False)
         raise_for_status(response, holds=GONE, heals=UNAUTHORISED)
 
     def _headers(self, body: bytes, delivery: Delivery) -> dict[str, str]:
@@ -95,10 +88,10 @@ class ReportWebhook:
         moment = delivery.attempted_at.astimezone(UTC)
         text = body.decode()
         return {
-            "Content-Type": CLOUD_EVENT if self._form == "cloudevents" else "application/json",
+            "Content-Type": CLOUD_EVENT if self.form == "cloudevents" else "application/json",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(int(moment.timestamp())),
-            "webhook-signature": " ".join(signer.sign(delivery.id, moment, text) for signer in self._signers),
+            "webhook-signature": " ".join(signer.sign(delivery.id, moment, text) for signer in self.signers),
         }
 
 

@@ -39,3 +39,12 @@ def test_what_is_not_set_is_not_built(sandbox: Sandbox, transport: Transport, le
 def test_kinds_go_by_their_own_names() -> None:
     assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
     assert list(RATES) == list(KINDS)
+
+
+def test_a_destination_does_not_show_its_secrets(sandbox: Sandbox, transport: Transport) -> None:
+    settings = settings_with(sandbox, SLACK_BOT_TOKEN="xoxb-1-not-to-be-shown", SLACK_CHANNEL="C0123456789")
+    built = destinations.build(settings, transport)
+    assert list(built) == ["slack", "slack_app", "webhook"]
+    shown = repr(list(built.values()))
+    assert settings.secrets
+    assert not [secret for secret in settings.secrets if secret in shown]
