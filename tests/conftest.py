@@ -14,10 +14,12 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from sandbox.client import Sandbox
-from tests.support.processes import Web, Worker
+from tests.support.driver import WAITS, Driver
+from tests.support.processes import Web, Worker, settings_for
 from tests.support.secrecy import SECRECY, Secrecy
 from tests.support.servers import ENGINES, RedisServer, binary_of
 
+Drive = Callable[..., Driver]
 StartWeb = Callable[..., Web]
 StartWorker = Callable[..., Worker]
 
@@ -90,6 +92,25 @@ def sandbox(sandbox_process: Sandbox) -> Sandbox:
     """The sandbox, with nothing left of the test before."""
     sandbox_process.reset()
     return sandbox_process
+
+
+@pytest.fixture
+def environment(redis_url: str, sandbox: Sandbox) -> dict[str, str]:
+    """The settings of the service whose jobs `drive` runs: it reports from and to the sandbox, and waits for little."""
+    return settings_for(redis_url) | sandbox.environment() | WAITS
+
+
+@pytest.fixture
+def drive(environment: dict[str, str]) -> Iterator[Drive]:
+    """`drive(NAME="value", …)` is a driver of a service with these settings besides; all are closed after the test."""
+    with ExitStack() as stack:
+        yield lambda **variables: stack.enter_context(Driver(environment | variables))
+
+
+@pytest.fixture
+def driver(drive: Drive) -> Driver:
+    """The driver of a service with the settings of `environment`."""
+    return drive()
 
 
 @pytest.fixture

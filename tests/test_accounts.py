@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +20,9 @@ from room_reports.web.ops import wording
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID, API_KEY, API_SECRET
 from sandbox.summaries import room_sid
-from tests.support.processes import settings_for
+from tests.conftest import Drive
+from tests.support.driver import Driver
 from tests.support.reports import make_report
-from tests.test_jobs import WAITS, Driver
 
 CLINIC = "AC" + "c1" * 16
 CLINIC_TOKEN = "clinic-token-of-32-characters-00"
@@ -41,25 +40,12 @@ def basic(key: str, secret: str) -> str:
 
 
 @pytest.fixture
-def environment(redis_url: str, sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
+def environment(environment: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
     path = tmp_path / "destinations.toml"
     path.write_text(WITH_KEY, encoding="utf-8")
     let_in(sandbox, clinic=True)
-    file = {"DESTINATIONS_FILE": str(path)}
-    return settings_for(redis_url) | sandbox.environment() | WAITS | VARIABLES | file
-
-
-@pytest.fixture
-def driver(environment: dict[str, str], sandbox: Sandbox) -> Iterator[Driver]:
-    yield from driver_with(environment, sandbox)
-
-
-def driver_with(environment: dict[str, str], sandbox: Sandbox) -> Iterator[Driver]:
     sandbox.twilio.add_rooms([{"room_sid": OURS}, THEIR_ROOM])
-    driver = Driver(environment)
-    yield driver
-    driver.transport.close()
-    driver.connection.close()
+    return environment | VARIABLES | {"DESTINATIONS_FILE": str(path)}
 
 
 def let_in(sandbox: Sandbox, *, clinic: bool) -> None:
@@ -68,15 +54,8 @@ def let_in(sandbox: Sandbox, *, clinic: bool) -> None:
 
 
 def open_both(driver: Driver) -> None:
-    for sid, account in ((OURS, ACCOUNT_SID), (THEIRS, CLINIC)):
-        driver.ledger.open(
-            room_sid=sid,
-            account_sid=account,
-            room_name="daily",
-            ended=datetime.now(UTC),
-            callback="",
-            request_id="request-1",
-        )
+    driver.open(OURS)
+    driver.open(THEIRS, account_sid=CLINIC)
 
 
 def counted(driver: Driver) -> dict[str, tuple[int, int]]:
@@ -122,20 +101,20 @@ class TestSteps:
         assert counted(driver) == {"twilio": (1, 0), "twilio-clinic": (1, 0)}
         assert driver.finish(THEIRS).state == "delivered"
 
-    def test_participants_are_asked_for_in_the_same_lane(self, environment: dict[str, str], sandbox: Sandbox) -> None:
-        for driver in driver_with(environment | {"PARTICIPANTS": "1"}, sandbox):
-            open_both(driver)
-            assert {driver.finish(sid).state for sid in (OURS, THEIRS)} == {"delivered"}
-            used = {(exchange.headers or {})["authorization"] for exchange in sandbox.twilio.history(THEIRS)}
-            assert used == {basic(CLINIC_KEY, CLINIC_SECRET)}
+    def test_participants_are_asked_for_in_the_same_lane(self, drive: Drive, sandbox: Sandbox) -> None:
+        driver = drive(PARTICIPANTS="1")
+        open_both(driver)
+        assert {driver.finish(sid).state for sid in (OURS, THEIRS)} == {"delivered"}
+        used = {(exchange.headers or {})["authorization"] for exchange in sandbox.twilio.history(THEIRS)}
+        assert used == {basic(CLINIC_KEY, CLINIC_SECRET)}
 
     def test_room_of_an_account_that_is_gone_from_the_file_waits(
-        self, environment: dict[str, str], driver: Driver
+        self, environment: dict[str, str], driver: Driver, drive: Drive
     ) -> None:
         open_both(driver)
         driver.ledger.dispatch()
         Path(environment["DESTINATIONS_FILE"]).write_text("", encoding="utf-8")
-        without = Driver(environment)
+        without = drive()
         assert without.finish(OURS).state == "delivered"
         held = [("twilio-clinic", "not_configured")]
         without.drive(lambda: [(hold.lane, hold.reason) for hold in without.ledger.holds()] == held)

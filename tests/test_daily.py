@@ -26,8 +26,8 @@ from sandbox import answers
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID, WEBHOOK_SECRET
 from sandbox.summaries import room_sid
+from tests.support.driver import WAITS
 from tests.support.processes import settings_for
-from tests.test_jobs import WAITS
 
 AT = time(6, 30)
 

@@ -5,141 +5,22 @@ Names carry the number of the row of the fault list they prove, `c51` and so on.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import pytest
-import redis
 
 from config.loading import load
-from room_reports import jobs
-from room_reports.dispatch import queue_entry
-from room_reports.events import ParticipantEvent, RoomEvent, read
-from room_reports.ledger import Day, Outcome, Room
-from room_reports.participants import EVENT_FIELD, MOST_KEPT, known_in
-from room_reports.service import make_service, make_transport
+from room_reports.ledger import Day, Outcome
+from room_reports.participants import MOST_KEPT, known_in
 from sandbox import answers, events
 from sandbox.answers import Answer
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID
-from sandbox.summaries import participants, room_sid, room_summary
-from tests.support.processes import settings_for
-
-SID = room_sid(1, 1)
-WAITS = {
-    "SUMMARY_WAITS": "0.05,0.1",
-    "DELIVERY_WAITS": "0.05,0.1",
-    "DISPATCH_EVERY": "0.05",
-    "SLACK_RATE": "0",
-    "HTTP_CONNECT_TIMEOUT": "0.5",
-    "HTTP_READ_TIMEOUT": "0.8",
-    "HTTP_TOTAL_TIMEOUT": "1.5",
-    "SHUTDOWN_GRACE": "1.5",
-    "STEP_LEASE": "5",
-}
-
-
-class Driver:
-    """Runs the jobs of one service in this thread, in the order in which they are queued."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        settings = load(environment)
-        self.connection = redis.Redis.from_url(settings.redis_url.get_secret_value())
-        self.transport = make_transport(settings)
-        self.service = make_service(settings, self.connection, self.transport)
-        self.ledger = self.service.ledger
-        jobs.use(self.service)
-
-    def open(self, sid: str = SID, *, ended_ago: timedelta = timedelta(0), name: str = "daily") -> None:
-        ended = datetime.now(UTC) - ended_ago
-        self.ledger.open(
-            room_sid=sid, account_sid=ACCOUNT_SID, room_name=name, ended=ended, callback="", request_id="request-1"
-        )
-
-    def event(self, sid: str = SID, **changes: Any) -> str:
-        """Tells the ledger of an event as the web does; `changes` are those of `sandbox.events.room_event`."""
-        summary = room_summary(sid, account_sid=ACCOUNT_SID, ended=datetime.now(UTC))
-        found = read(events.room_event(summary, **changes), self.service.identities)
-        assert isinstance(found, RoomEvent)
-        return self.ledger.note_room_event(
-            room_sid=sid,
-            account_sid=found.account_sid,
-            room_name=found.room_name,
-            ended=found.ended,
-            summary="" if found.summary is None else json.dumps(found.summary),
-            issues=json.dumps(found.issues),
-            request_id="request-2",
-        )
-
-    def participant(self, record: Mapping[str, Any]) -> str:
-        """The same of an event of a participant."""
-        found = read(events.participant_event(record), self.service.identities)
-        assert isinstance(found, ParticipantEvent)
-        name, row = EVENT_FIELD + found.participant.participant_sid, found.participant.to_row()
-        return self.ledger.note_participant_event(room_sid=found.room_sid, name=name, record=row, most=MOST_KEPT)
-
-    def run_queued(self) -> int:
-        """Runs what is queued now. Returns how many jobs that were."""
-        ran = 0
-        while popped := pop_first(self.connection):
-            sid, step, attempt = popped.decode().rsplit("-", 2)
-            jobs.run(sid, step, int(attempt))
-            ran += 1
-        return ran
-
-    def drive(self, until: Callable[[], object], *, seconds: float = 10) -> None:
-        """Dispatches and runs until `until` answers truly."""
-        end = time.monotonic() + seconds
-        while not until():
-            assert time.monotonic() < end, f"not within {seconds} s: {self.room()}"
-            self.ledger.dispatch()
-            if not self.run_queued():
-                time.sleep(0.01)
-
-    def room(self, sid: str = SID) -> Room:
-        room = self.ledger.room(sid)
-        assert room is not None
-        return room
-
-    def finish(self, sid: str = SID) -> Room:
-        """Drives until the room is finished."""
-        self.drive(lambda: self.room(sid).state != "open")
-        return self.room(sid)
-
-    def outcomes(self, step: str, sid: str = SID) -> list[tuple[str, str | None]]:
-        """Outcome and reason of every attempt of a step."""
-        return [(one["outcome"], one.get("reason")) for one in self.room(sid).attempts if one["step"] == step]
-
-
-def pop_first(connection: redis.Redis) -> bytes | None:
-    """The id of the job that a worker would take next."""
-    for key in queue_entry().lists:
-        if popped := connection.lpop(key):
-            assert isinstance(popped, bytes)
-            return popped
-    return None
-
-
-@pytest.fixture
-def environment(redis_url: str, sandbox: Sandbox) -> dict[str, str]:
-    return settings_for(redis_url) | sandbox.environment() | WAITS
-
-
-@pytest.fixture
-def driver(environment: dict[str, str]) -> Iterator[Driver]:
-    driver = Driver(environment)
-    yield driver
-    driver.transport.close()
-    driver.connection.close()
-
-
-def driver_with(environment: dict[str, str], **variables: str) -> Driver:
-    return Driver(environment | variables)
+from sandbox.summaries import participants, room_sid
+from tests.conftest import Drive
+from tests.support.driver import SID, Driver, pop_first
 
 
 class TestSummary:
@@ -150,9 +31,9 @@ class TestSummary:
         assert len(sandbox.slack.accepted()) == len(sandbox.receiver.accepted()) == 1
         assert room.asked == 1
 
-    def test_verdicts_go_by_the_thresholds_of_the_settings(self, environment: dict[str, str], sandbox: Sandbox) -> None:
+    def test_verdicts_go_by_the_thresholds_of_the_settings(self, drive: Drive, sandbox: Sandbox) -> None:
         sandbox.twilio.add_room(SID, concurrent_participants=8, max_participants=10)
-        driver = driver_with(environment, VERDICT_THRESHOLDS="at_capacity_share=0.8")
+        driver = drive(VERDICT_THRESHOLDS="at_capacity_share=0.8")
         driver.open()
         assert "at_capacity" in driver.finish().verdicts
 
@@ -184,8 +65,8 @@ class TestSummary:
         [day] = driver.ledger.days().values()
         assert (day.rooms, day.participant_seconds) == (2, 2 * 10**12)
 
-    def test_a_room_without_a_summary_counts_for_its_day(self, environment: dict[str, str], sandbox: Sandbox) -> None:
-        driver = driver_with(environment, SUMMARY_DEADLINE="0.2")
+    def test_a_room_without_a_summary_counts_for_its_day(self, drive: Drive, sandbox: Sandbox) -> None:
+        driver = drive(SUMMARY_DEADLINE="0.2")
         sandbox.twilio.script(answers.status(503).forever(), key=SID)
         driver.open()
         assert driver.finish().state == "partial"
@@ -229,9 +110,9 @@ class TestSummary:
 
     @pytest.mark.parametrize(("answer", "known"), [(answers.in_progress(), True), (answers.not_found(), False)])
     def test_c53_deadline_sends_what_is_known(
-        self, environment: dict[str, str], sandbox: Sandbox, answer: Answer, known: bool
+        self, drive: Drive, sandbox: Sandbox, answer: Answer, known: bool
     ) -> None:
-        driver = driver_with(environment, SUMMARY_DEADLINE="0.4")
+        driver = drive(SUMMARY_DEADLINE="0.4")
         sandbox.twilio.script(answer.forever(), key=SID)
         driver.open()
         assert driver.finish().state == "partial"
@@ -241,10 +122,8 @@ class TestSummary:
         assert len(sandbox.slack.accepted()) == 1
 
     @pytest.mark.parametrize("refuse", [answers.unauthorized(), answers.forbidden()], ids=["401", "403"])
-    def test_c54_refused_credentials_hold_twilio_and_heal(
-        self, environment: dict[str, str], sandbox: Sandbox, refuse: Answer
-    ) -> None:
-        driver = Driver(environment | {"SUMMARY_WAITS": "1"})  # five rooms are begun before the hold lets one through
+    def test_c54_refused_credentials_hold_twilio_and_heal(self, drive: Drive, sandbox: Sandbox, refuse: Answer) -> None:
+        driver = drive(SUMMARY_WAITS="1")  # five rooms are begun before the hold lets one through
         sandbox.twilio.always(refuse)
         sids = [room_sid(1, number) for number in range(5)]
         for sid in sids:
@@ -429,8 +308,8 @@ class TestDelivery:
             f"msg_{sid}_webhook_1" for sid in sids
         }
 
-    def test_delivery_past_its_deadline_is_a_dead_letter(self, environment: dict[str, str], sandbox: Sandbox) -> None:
-        driver = driver_with(environment, DELIVERY_DEADLINE="0.3")
+    def test_delivery_past_its_deadline_is_a_dead_letter(self, drive: Drive, sandbox: Sandbox) -> None:
+        driver = drive(DELIVERY_DEADLINE="0.3")
         sandbox.receiver.always(answers.status(500))
         driver.open()
         assert driver.finish().state == "dead"
@@ -445,18 +324,16 @@ class TestDelivery:
         assert ids == [f"msg_{SID}_webhook_1", f"msg_{SID}_webhook_2"]
         assert sandbox.slack.counts()["requests"] == 1
 
-    def test_destination_taken_out_of_the_settings_keeps_its_backlog(
-        self, environment: dict[str, str], sandbox: Sandbox
-    ) -> None:
-        driver = Driver(environment)
+    def test_destination_taken_out_of_the_settings_keeps_its_backlog(self, drive: Drive, sandbox: Sandbox) -> None:
+        driver = drive()
         driver.open()
         driver.drive(lambda: len(driver.room().steps) == 3)
         assert driver.finish().state == "delivered"
         driver.ledger.resend(SID, ["slack"], who="operator")
-        without = driver_with(environment, SLACK_WEBHOOK_URL="")
+        without = drive(SLACK_WEBHOOK_URL="")
         without.run_queued()
         assert [(hold.lane, hold.reason) for hold in without.ledger.holds()] == [("slack", "not_configured")]
-        again = Driver(environment)
+        again = drive()
         again.ledger.resume("slack")
         assert again.finish().state == "delivered"
         assert len(sandbox.slack.accepted()) == 2
@@ -484,9 +361,9 @@ class TestEvents:
         assert report["data"]["completeness"]["state"] == "complete"
         assert not sandbox.twilio.history()
 
-    def test_room_that_waits_goes_on_at_once(self, environment: dict[str, str], sandbox: Sandbox) -> None:
+    def test_room_that_waits_goes_on_at_once(self, drive: Drive, sandbox: Sandbox) -> None:
         sandbox.twilio.always(answers.status(404))
-        driver = driver_with(environment, SUMMARY_WAITS="3600")
+        driver = drive(SUMMARY_WAITS="3600")
         driver.open()
         driver.run_queued()
         assert driver.outcomes("summary") == [("waiting", "not_ready")]
@@ -604,10 +481,8 @@ class TestEvents:
         assert known is not None
         assert (len(known.participants), known.left_out) == (MOST_KEPT, 7)
 
-    def test_participants_of_whom_events_have_told_are_not_asked_for(
-        self, environment: dict[str, str], sandbox: Sandbox
-    ) -> None:
-        driver = driver_with(environment, PARTICIPANTS="1")
+    def test_participants_of_whom_events_have_told_are_not_asked_for(self, drive: Drive, sandbox: Sandbox) -> None:
+        driver = drive(PARTICIPANTS="1")
         for person in participants(SID, account_sid=ACCOUNT_SID, ended=datetime.now(UTC)):
             driver.participant(person)
         driver.event()
@@ -617,9 +492,9 @@ class TestEvents:
         assert not sandbox.twilio.history()
 
     def test_issues_that_come_while_participants_are_waited_for_are_in_the_report(
-        self, environment: dict[str, str], sandbox: Sandbox
+        self, drive: Drive, sandbox: Sandbox
     ) -> None:
-        driver = driver_with(environment, PARTICIPANTS="1")
+        driver = drive(PARTICIPANTS="1")
         driver.open()
         sandbox.twilio.script(answers.status(503), key=f"{SID}/Participants")
         driver.run_queued()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,9 +30,10 @@ from sandbox.answers import Answer
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID, AUTH_TOKEN
 from sandbox.summaries import participants, room_sid
+from tests.conftest import Drive
+from tests.support.driver import Driver
 from tests.support.processes import settings_for
 from tests.support.reports import IDENTITIES, make_report, participant, summary_with
-from tests.test_jobs import WAITS, Driver
 from tests.test_reports import VALIDATOR
 
 SID = room_sid(1, 1)
@@ -240,16 +241,8 @@ def full_report(identity: str, *, note: str = "") -> RoomReport:
 
 
 @pytest.fixture
-def environment(redis_url: str, sandbox: Sandbox) -> dict[str, str]:
-    return settings_for(redis_url) | sandbox.environment() | WAITS | {"PARTICIPANTS": "1"}
-
-
-@pytest.fixture
-def driver(environment: dict[str, str]) -> Iterator[Driver]:
-    driver = Driver(environment)
-    yield driver
-    driver.transport.close()
-    driver.connection.close()
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | {"PARTICIPANTS": "1"}
 
 
 def paths(sandbox: Sandbox) -> list[str]:
@@ -296,9 +289,9 @@ class TestStep:
         assert driver.room().state == "delivered"
 
     def test_without_the_setting_nobody_asks_and_the_row_has_no_word_of_it(
-        self, environment: dict[str, str], sandbox: Sandbox
+        self, drive: Drive, sandbox: Sandbox
     ) -> None:
-        driver = Driver(environment | {"PARTICIPANTS": "0"})
+        driver = drive(PARTICIPANTS="0")
         driver.open()
         driver.finish()
         assert paths(sandbox) == [""]
@@ -378,10 +371,8 @@ class TestStep:
         assert driver.finish().state == driver.finish(other).state == "delivered"
         assert driver.ledger.holds() == []
 
-    def test_after_the_deadline_the_report_goes_out_without_them(
-        self, environment: dict[str, str], sandbox: Sandbox
-    ) -> None:
-        driver = Driver(environment | {"PARTICIPANTS_DEADLINE": "0.3"})
+    def test_after_the_deadline_the_report_goes_out_without_them(self, drive: Drive, sandbox: Sandbox) -> None:
+        driver = drive(PARTICIPANTS_DEADLINE="0.3")
         sandbox.twilio.script(answers.status(500).forever(), key=LIST)
         driver.open()
         assert driver.finish().state == "partial"
@@ -396,13 +387,13 @@ class TestStep:
         assert report_in(sandbox)["participants"]
 
     def test_a_step_that_was_begun_is_finished_without_the_setting(
-        self, driver: Driver, environment: dict[str, str], sandbox: Sandbox
+        self, driver: Driver, drive: Drive, sandbox: Sandbox
     ) -> None:
         sandbox.twilio.script(answers.status(500), key=LIST)
         driver.open()
         driver.run_queued()
         assert [step.state for step in driver.room().steps] == ["complete", "waiting"]
-        assert Driver(environment | {"PARTICIPANTS": "0"}).finish().state == "delivered"
+        assert drive(PARTICIPANTS="0").finish().state == "delivered"
 
     def test_a_worker_that_dies_is_followed_by_another_attempt(self, driver: Driver) -> None:
         driver.open()
@@ -438,9 +429,9 @@ class TestStep:
 
 @pytest.mark.parametrize("mode", ["hashed", "none", "full"])
 def test_identities_go_no_further_than_the_setting_says(
-    environment: dict[str, str], sandbox: Sandbox, mode: str, capfd: pytest.CaptureFixture[str]
+    drive: Drive, sandbox: Sandbox, mode: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    driver = Driver(environment | {"IDENTITIES": mode, "LOG_LEVEL": "DEBUG"})
+    driver = drive(IDENTITIES=mode, LOG_LEVEL="DEBUG")
     people = [{"participant_identity": IDENTITY, "error_code": CODE, "publisher_info": {"name": "js", "for": IDENTITY}}]
     sandbox.twilio.add_room(SID, unique_participants=2, people=people)
     sandbox.twilio.script(answers.status(500), key=LIST)

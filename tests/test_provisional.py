@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,15 @@ from room_reports.ledger import PROVISIONAL, Claim, Outcome, Room
 from sandbox import answers
 from sandbox.client import Sandbox
 from sandbox.options import OTHER_SLACK_CHANNEL, SLACK_CHANNEL
-from tests.support.processes import settings_for
-from tests.test_jobs import SID, WAITS, Driver
+from tests.conftest import Drive
+from tests.support.driver import SID, Driver
 
 DELIVERED = "delivered"
 
 
 @pytest.fixture
-def environment(redis_url: str, sandbox: Sandbox) -> dict[str, str]:
-    return settings_for(redis_url) | sandbox.environment() | sandbox.slack_app_environment | WAITS
-
-
-@pytest.fixture
-def driver(environment: dict[str, str]) -> Iterator[Driver]:
-    driver = Driver(environment)
-    yield driver
-    driver.transport.close()
-    driver.connection.close()
+def environment(environment: dict[str, str], sandbox: Sandbox) -> dict[str, str]:
+    return environment | sandbox.slack_app_environment
 
 
 def state(driver: Driver) -> str:
@@ -88,8 +79,8 @@ def test_message_is_there_before_the_summary_and_is_edited_into_the_report(drive
     assert sum(driver.ledger.tally()["attempts", "slack_app", outcome, ""] for outcome in (PROVISIONAL, DELIVERED)) == 2
 
 
-def test_without_the_setting_a_room_is_opened_as_ever(redis_url: str, sandbox: Sandbox) -> None:
-    driver = Driver(settings_for(redis_url) | sandbox.environment() | WAITS)
+def test_without_the_setting_a_room_is_opened_as_ever(drive: Drive, sandbox: Sandbox) -> None:
+    driver = drive(**dict.fromkeys(sandbox.slack_app_environment, ""))
     driver.open()
     assert [step.name for step in driver.room().steps] == ["summary"]
     assert [step.name for step in driver.finish().steps] == ["summary", "slack", "webhook"]
@@ -200,8 +191,8 @@ def test_resend_of_a_message_that_was_deleted_posts_it_anew(driver: Driver, sand
     assert is_final(only_message(sandbox))
 
 
-def test_participants_step_comes_between(environment: dict[str, str], sandbox: Sandbox) -> None:
-    driver = Driver(environment | {"PARTICIPANTS": "1"})
+def test_participants_step_comes_between(drive: Drive, sandbox: Sandbox) -> None:
+    driver = drive(PARTICIPANTS="1")
     await_provisional(driver, sandbox)
     room = complete(driver, sandbox)
     assert [step.name for step in room.steps] == ["summary", "slack_app", "participants", "slack", "webhook"]
@@ -226,24 +217,22 @@ def test_first_part_that_comes_after_the_report_is_the_report(driver: Driver, sa
 
 
 def test_rules_do_not_leave_a_message_alone_that_says_that_more_follows(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    drive: Drive, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     rules = tmp_path / "destinations.toml"
     rules.write_text('default = ["webhook"]\n')
-    await_provisional(Driver(environment), sandbox)
+    await_provisional(drive(), sandbox)
     # The file came while the room waited for its summary.
-    room = complete(Driver(environment | {"DESTINATIONS_FILE": str(rules)}), sandbox)
+    room = complete(drive(DESTINATIONS_FILE=str(rules)), sandbox)
     assert [step.name for step in room.steps] == ["summary", "slack_app", "webhook"]
     assert is_final(only_message(sandbox))
 
 
-def test_each_channel_of_the_file_has_a_message_of_its_own(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_each_channel_of_the_file_has_a_message_of_its_own(drive: Drive, sandbox: Sandbox, tmp_path: Path) -> None:
     described = f'kind = "slack_app"\ntoken = "env:SLACK_BOT_TOKEN"\nchannel = "{OTHER_SLACK_CHANNEL}"\n'
     file = tmp_path / "destinations.toml"
     file.write_text(f'[destinations.berlin]\n{described}template = "Guten Tag"\n[destinations.nightly]\n{described}')
-    driver = Driver(environment | {"DESTINATIONS_FILE": str(file)})
+    driver = drive(DESTINATIONS_FILE=str(file))
     sandbox.twilio.script(answers.not_found().forever(), key=SID)
     driver.open()
     apps = ("slack_app", "berlin", "nightly")
@@ -266,12 +255,10 @@ def test_each_channel_of_the_file_has_a_message_of_its_own(
         assert driver.outcomes(name) == [(PROVISIONAL, None), (DELIVERED, None)]
 
 
-def test_where_rules_decide_nothing_is_said_before_they_have(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_where_rules_decide_nothing_is_said_before_they_have(drive: Drive, sandbox: Sandbox, tmp_path: Path) -> None:
     rules = tmp_path / "destinations.toml"
     rules.write_text('default = ["webhook"]\n')
-    driver = Driver(environment | {"DESTINATIONS_FILE": str(rules)})
+    driver = drive(DESTINATIONS_FILE=str(rules))
     driver.open()
     room = driver.finish()
     assert [step.name for step in room.steps] == ["summary", "webhook"]
@@ -286,10 +273,8 @@ def test_what_is_noted_is_where_the_message_stands(driver: Driver, sandbox: Sand
     assert json.loads(row) == {"channel": message["channel"], "ts": message["ts"], "attempt": "1"}
 
 
-def test_summary_that_began_before_the_message_was_noted_has_it_edited(
-    environment: dict[str, str], sandbox: Sandbox
-) -> None:
-    driver = Driver(environment | {"SLACK_WEBHOOK_URL": "", "REPORT_WEBHOOK_URL": ""})
+def test_summary_that_began_before_the_message_was_noted_has_it_edited(drive: Drive, sandbox: Sandbox) -> None:
+    driver = drive(SLACK_WEBHOOK_URL="", REPORT_WEBHOOK_URL="")
     driver.open()
     claim = driver.ledger.begin(SID, "summary", 1)
     assert claim is not None

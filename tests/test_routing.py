@@ -23,9 +23,9 @@ from sandbox import answers
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID
 from sandbox.summaries import room_sid
-from tests.support.processes import settings_for
+from tests.conftest import Drive
+from tests.support.driver import Driver
 from tests.support.reports import callback_with, make_report, summary_with
-from tests.test_jobs import WAITS, Driver
 
 NAMES = ("slack", "webhook", "red", "green", "blue", "alpha", "beta", "gamma")
 SLACKS = ("red", "green", "blue")
@@ -194,19 +194,21 @@ class TestRules:
 
 
 @pytest.fixture
-def environment(redis_url: str, sandbox: Sandbox) -> dict[str, str]:
+def environment(environment: dict[str, str], sandbox: Sandbox) -> dict[str, str]:
     urls = {
         f"{name.upper()}_URL": sandbox.slack_url.replace("sandbox1", name)
         if name in SLACKS
         else f"{sandbox.receiver_url}/{name}"
         for name in NAMES[2:]
     }
-    return settings_for(redis_url) | sandbox.environment() | WAITS | urls
+    return environment | urls
 
 
-def driver_with(environment: dict[str, str], text: str, path: Path) -> Driver:
+def in_file(text: str, folder: Path) -> dict[str, str]:
+    """The variable that names a file with this text."""
+    path = folder / "destinations.toml"
     path.write_text(text, encoding="utf-8")
-    return Driver(environment | {"DESTINATIONS_FILE": str(path)})
+    return {"DESTINATIONS_FILE": str(path)}
 
 
 class TestSteps:
@@ -217,16 +219,14 @@ class TestSteps:
         draw = random.Random(11)  # noqa: S311 - the same rooms every time
         explained: dict[str, set[str]] = {}
         for number in range(40):
-            driver = driver_with(environment, toml_of(rules_from(draw)), tmp_path / "destinations.toml")
-            rooms = [{"room_sid": room_sid(number, count), **drawn_fields(draw)} for count in range(25)]
-            sandbox.twilio.add_rooms(rooms)
-            for room in rooms:
-                driver.open(room["room_sid"], name=room["room_name"])
-            driver.drive(lambda ledger=driver.ledger: not ledger.counts()["open"])  # type: ignore[misc]
-            for room in rooms:
-                explained[room["room_sid"]] = explained_for(driver, room["room_sid"])
-            driver.transport.close()
-            driver.connection.close()
+            with Driver(environment | in_file(toml_of(rules_from(draw)), tmp_path)) as driver:
+                rooms = [{"room_sid": room_sid(number, count), **drawn_fields(draw)} for count in range(25)]
+                sandbox.twilio.add_rooms(rooms)
+                for room in rooms:
+                    driver.open(room["room_sid"], name=room["room_name"])
+                driver.drive(lambda ledger=driver.ledger: not ledger.counts()["open"])  # type: ignore[misc]
+                for room in rooms:
+                    explained[room["room_sid"]] = explained_for(driver, room["room_sid"])
         arrived: dict[str, set[str]] = {sid: set() for sid in explained}
         messages = [*sandbox.slack.accepted(), *sandbox.receiver.accepted()]
         for exchange in messages:
@@ -236,10 +236,10 @@ class TestSteps:
         assert {0, 1, 2, len(NAMES)} <= {len(names) for names in explained.values()}
 
     def test_a_room_that_goes_nowhere_is_finished_and_says_so(
-        self, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+        self, drive: Drive, sandbox: Sandbox, tmp_path: Path
     ) -> None:
         text = toml_of({"rules": [{"name": "tests", "when": {"room_name": ["test-*"]}, "to": []}]})
-        driver = driver_with(environment, text, tmp_path / "destinations.toml")
+        driver = drive(**in_file(text, tmp_path))
         driver.open(name="test-1")
         room = driver.finish()
         assert (room.state, room.routes) == ("delivered", {})
@@ -247,22 +247,17 @@ class TestSteps:
         assert not sandbox.slack.accepted() and not sandbox.receiver.accepted()
         assert sum(day.rooms for day in driver.ledger.days().values()) == 1
 
-    def test_the_row_says_which_rule_it_was(
-        self, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
-    ) -> None:
+    def test_the_row_says_which_rule_it_was(self, drive: Drive, sandbox: Sandbox, tmp_path: Path) -> None:
         text = toml_of({"rules": [{"name": "all", "when": {}, "to": ["blue", "gamma"]}]})
-        driver = driver_with(environment, text, tmp_path / "destinations.toml")
+        driver = drive(**in_file(text, tmp_path))
         driver.open()
         assert story.routes_of(driver.finish()) == "blue by rule 1 (all), gamma by rule 1 (all)"
 
     def test_one_channel_that_is_gone_delays_no_other_of_its_kind(
-        self, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+        self, environment: dict[str, str], drive: Drive, sandbox: Sandbox, tmp_path: Path
     ) -> None:
-        sandbox.slack.script(
-            answers.status(404), key=sandbox.slack_url.replace("sandbox1", "red").partition("/slack")[2]
-        )
         text = 'operators = ["green"]\n' + toml_of({"rules": []})
-        driver = driver_with(environment, text, tmp_path / "destinations.toml")
+        driver = drive(**in_file(text, tmp_path))
         red = environment["RED_URL"].removeprefix(sandbox.url)
         sandbox.slack.script(answers.status(404), key=red)
         driver.open()
@@ -274,18 +269,15 @@ class TestSteps:
         assert told == [environment["GREEN_URL"].removeprefix(sandbox.url)]
 
     def test_digests_go_to_operators(self, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
-        path = tmp_path / "destinations.toml"
-        path.write_text('operators = ["green", "gamma"]\n' + toml_of({"rules": []}), encoding="utf-8")
-        settings = load(environment | {"DESTINATIONS_FILE": str(path)})
-        driver = Driver(environment | {"DESTINATIONS_FILE": str(path)})
-        assert list(make_daily(settings, driver.service).takers) == ["green", "gamma"]
+        environment |= in_file('operators = ["green", "gamma"]\n' + toml_of({"rules": []}), tmp_path)
+        with Driver(environment) as driver:
+            takers = make_daily(load(environment), driver.service).takers
+        assert list(takers) == ["green", "gamma"]
 
-    def test_times_are_told_in_the_zone_of_the_channel(
-        self, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
-    ) -> None:
+    def test_times_are_told_in_the_zone_of_the_channel(self, drive: Drive, sandbox: Sandbox, tmp_path: Path) -> None:
         text = toml_of({"default": ["red"], "rules": []}).replace("rate = 0", 'rate = 0\ntimezone = "Asia/Kolkata"', 1)
         sandbox.twilio.add_room(room_sid(1, 1), create_time="2026-11-23T13:23:05Z", end_time="2026-11-23T19:05:05Z")
-        driver = driver_with(environment, text, tmp_path / "destinations.toml")
+        driver = drive(**in_file(text, tmp_path))
         driver.open()
         driver.finish()
         [exchange] = sandbox.slack.accepted()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,25 +14,8 @@ from room_reports.verdicts import usual_of
 from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID
 from sandbox.summaries import room_sid
-from tests.support.processes import settings_for
-from tests.test_jobs import WAITS, Driver
-
-Drive = Callable[..., Driver]
-
-
-@pytest.fixture
-def drive(redis_url: str, sandbox: Sandbox) -> Iterator[Drive]:
-    """`drive(USUAL_DURATIONS="1")`: a driver with these settings besides the sandbox's."""
-    made: list[Driver] = []
-
-    def make(**variables: str) -> Driver:
-        made.append(Driver(settings_for(redis_url) | sandbox.environment() | WAITS | variables))
-        return made[-1]
-
-    yield make
-    for driver in made:
-        driver.transport.close()
-        driver.connection.close()
+from tests.conftest import Drive
+from tests.support.driver import Driver
 
 
 def room_of(driver: Driver, sandbox: Sandbox, number: int, seconds: int, *, name: str = "weekly") -> Any:
