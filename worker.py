@@ -22,10 +22,10 @@ from room_reports.concurrent_worker import ConcurrentWorker
 from room_reports.connection import loop_client, web_client, worker_client
 from room_reports.dispatch import CALLS, queues_of, run_dispatcher
 from room_reports.heartbeat import Heartbeat
-from room_reports.jobs import Service
 from room_reports.lanes import make_ledger
 from room_reports.ledger import PARTICIPANTS, SUMMARY
 from room_reports.service import make_daily, make_service, make_transport
+from room_reports.steps import Service
 from room_reports.telemetry import start_or_exit
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.templates import template_problems

@@ -1,7 +1,7 @@
 """What can go wrong with the other side, as the three kinds a step acts on.
 
 Everything that talks to Twilio or to a destination raises one of these and nothing else; the job that runs the step
-decides what follows (`room_reports.jobs`), so there is one place for retries.
+decides what follows (`room_reports.steps`), so there is one place for retries.
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 import redis
 
 from config.settings import Settings
-from room_reports import destinations, jobs
+from room_reports import destinations
 from room_reports.costs import Rates
 from room_reports.daily import Daily
 from room_reports.insights import InsightsClient
 from room_reports.lanes import accounts_of, make_ledger
 from room_reports.participants import Identities
+from room_reports.steps import Patience, Service
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.transport import Transport
 
@@ -38,15 +39,15 @@ def make_insights(settings: Settings, transport: Transport) -> dict[str, Insight
 
 def make_service(
     settings: Settings, connection: redis.Redis, transport: Transport, traces: Traces = NO_TRACES
-) -> jobs.Service:
+) -> Service:
     """What the jobs work with."""
-    return jobs.Service(
+    return Service(
         ledger=make_ledger(settings, connection),
         insights=make_insights(settings, transport),
         destinations=destinations.build(settings, transport),
-        summary_patience=jobs.Patience(settings.summary_waits, settings.summary_deadline),
-        participants_patience=jobs.Patience(settings.delivery_waits, settings.participants_deadline),
-        delivery_patience=jobs.Patience(settings.delivery_waits, settings.delivery_deadline),
+        summary_patience=Patience(settings.summary_waits, settings.summary_deadline),
+        participants_patience=Patience(settings.delivery_waits, settings.participants_deadline),
+        delivery_patience=Patience(settings.delivery_waits, settings.delivery_deadline),
         with_participants=settings.participants,
         identities=Identities.from_settings(settings),
         console_url=settings.console_url,
@@ -58,7 +59,7 @@ def make_service(
     )
 
 
-def make_daily(settings: Settings, service: jobs.Service) -> Daily:
+def make_daily(settings: Settings, service: Service) -> Daily:
     """What sends the digests, of those destinations the ones that are for operators."""
     return Daily(
         ledger=service.ledger,

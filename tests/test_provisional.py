@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from room_reports import jobs
+from room_reports import jobs, steps
 from room_reports.ledger import PROVISIONAL, Claim, Outcome, Room
 from sandbox import answers
 from sandbox.client import Sandbox
@@ -59,7 +59,7 @@ def begin_first_part(driver: Driver) -> Claim:
 
 
 def send_first_part(driver: Driver, claim: Claim) -> Outcome:
-    return jobs.make_delivery(driver.service, claim, None)
+    return steps.make_delivery(driver.service, claim, None)
 
 
 def test_message_is_there_before_the_summary_and_is_edited_into_the_report(driver: Driver, sandbox: Sandbox) -> None:

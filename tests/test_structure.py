@@ -21,7 +21,7 @@ ONLY = {
     "markupsafe": ["room_reports/web/ops"],
     "svg": ["room_reports/web/ops/charts.py"],
     "twilio": ["room_reports/signatures.py"],
-    "rq": ["room_reports/dispatch.py", "room_reports/concurrent_worker.py", "room_reports/jobs.py", "worker.py"],
+    "rq": ["room_reports/dispatch.py", "room_reports/concurrent_worker.py", "worker.py"],
     "redis": [
         "room_reports/ledger",
         "room_reports/connection.py",

@@ -61,6 +61,16 @@ class Claim:
         return lane_of(self.step, self.row.get("lane", TWILIO))
 
     @property
+    def facts(self) -> dict[str, str | int]:
+        """What every log line about it carries."""
+        return {
+            "room_sid": self.room_sid,
+            "step": self.step,
+            "attempt": self.attempt,
+            "request_id": self.row.get("request_id", ""),
+        }
+
+    @property
     def tries(self) -> int:
         """How many attempts of this series ended before this one."""
         return int(self.row.get(f"{self.step}.tries", 0))
