@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
+from room_reports.callbacks import ROOM_SID
 from room_reports.errors import Permanent, Transient
 from room_reports.participants import Identities, Known, Participant, keep, read_participant
 from room_reports.summaries import spelling
@@ -53,12 +54,12 @@ class Fetched:
 
 @dataclass(frozen=True)
 class ListedRoom:
-    """One completed room of a listing. Times as Twilio sent them."""
+    """One completed room of a listing. `end_time` as Twilio sent it, which is unread."""
 
     room_sid: str
     account_sid: str
     room_name: str
-    end_time: str | None
+    end_time: object
 
 
 class InsightsClient:
@@ -67,6 +68,7 @@ class InsightsClient:
     def __init__(self, transport: Transport, *, base_url: str, credentials: tuple[str, str]) -> None:
         self._transport = transport
         self._rooms = base_url.rstrip("/") + "/v1/Video/Rooms"
+        self._host = "{0.scheme}://{0.netloc}/".format(urlsplit(base_url))
         self._credentials = credentials
 
     def fetch(self, room_sid: str, *, account_sid: str) -> Fetched:
@@ -126,11 +128,11 @@ class InsightsClient:
         Raises what `fetch` raises.
         """
         page = document_of(self._transport.get(f"{self._rooms}?PageSize=1", auth=self._credentials))
-        return next((room.get("account_sid") for room in page.get("rooms") or ()), None)
+        return next((str(room.get("account_sid")) for room in records_of(page, "rooms")), None)
 
     def _same_host(self, url: str | None) -> str | None:
         """Credentials go to the host they are for and nowhere else, whatever a page says."""
-        if url is not None and urlsplit(url)[:2] != urlsplit(self._rooms)[:2]:
+        if url is not None and not url.startswith(self._host):
             raise Permanent("redirect", "the next page of the list is on another host")
         return url
 
@@ -184,9 +186,9 @@ def state_of(value: object) -> State:
 
 
 def completed(page: Mapping[str, Any]) -> Iterator[ListedRoom]:
-    """The rooms of a page that have ended."""
-    for room in page.get("rooms") or ():
-        if room.get("room_sid") and room.get("room_status") == "completed":
-            yield ListedRoom(
-                room["room_sid"], room.get("account_sid") or "", room.get("room_name") or "", room.get("end_time")
-            )
+    """The rooms of a page that have ended; what has no room SID is none."""
+    for room in records_of(page, "rooms"):
+        sid = str(room.get("room_sid"))
+        if ROOM_SID.fullmatch(sid) and room.get("room_status") == "completed":
+            account_sid, name = str(room.get("account_sid") or ""), str(room.get("room_name") or "")
+            yield ListedRoom(sid, account_sid, name, room.get("end_time"))
