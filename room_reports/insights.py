@@ -123,12 +123,13 @@ class InsightsClient:
         raise Permanent("rejected", f"the list of rooms did not end after {PAGES_FOLLOWED} pages")
 
     def some_account(self) -> str | None:
-        """The account of any one room, None when there is no room: one cheap request that tries the credentials.
+        """The account of any one room, None when there is none: one cheap request that tries the credentials.
 
         Raises what `fetch` raises.
         """
         page = document_of(self._transport.get(f"{self._rooms}?PageSize=1", auth=self._credentials))
-        return next((str(room.get("account_sid")) for room in records_of(page, "rooms")), None)
+        named = (room.get("account_sid") for room in records_of(page, "rooms"))
+        return next((str(account_sid) for account_sid in named if account_sid), None)
 
     def _same_host(self, url: str | None) -> str | None:
         """Credentials go to the host they are for and nowhere else, whatever a page says."""

@@ -87,6 +87,8 @@ def test_an_account_is_told_by_any_of_its_rooms(insights: InsightsClient, sandbo
     assert insights.some_account() is None
     sandbox.twilio.add_room(room_sid(1))
     assert insights.some_account() == ACCOUNT_SID
+    sandbox.twilio.script(answers.status(200, '{"rooms": [{"account_sid": null}]}'), key=LIST)
+    assert insights.some_account() is None
 
 
 @pytest.mark.parametrize("sid", [None, 7, "", "RM1", "AC" + "0" * 32, "RM" + "0" * 32 + "\n"])
