@@ -124,11 +124,21 @@ def _redis(value: SecretStr) -> SecretStr:
         except ValueError as error:
             raise wrong(f"{error} (redis+sentinel://host:port,host:port/service/db)") from None
     elif scheme.lower() in REDIS_SCHEMES:
-        _parts(text)
+        _check_redis(_parts(text))
     else:
         schemes = "://, ".join((*REDIS_SCHEMES, *SCHEMES))
         raise wrong(f"must begin with one of {schemes}://; Redis Cluster is not supported")
     return SecretStr(text)
+
+
+def _check_redis(url: SplitResult) -> None:
+    """Raises for what redis-py would stumble over, pass over without a word, or let decide of TLS."""
+    if not re.fullmatch(r"(db=[0-9]{1,5})?", url.query):
+        raise wrong("may have no query but ?db=NUMBER; what concerns TLS has settings of its own (REDIS_TLS_…)")
+    if url.scheme == "unix" and not url.path:
+        raise wrong("must name a socket: unix:///path/to/socket")
+    if url.scheme != "unix" and not re.fullmatch(r"(/[0-9]{0,5})?", url.path):
+        raise wrong("must end with the number of a database, or none: redis://host:6379/0")
 
 
 def _parts(text: str) -> SplitResult:

@@ -286,6 +286,24 @@ def test_redis_schemes(url: str) -> None:
         assert load(ENVIRON | {"REDIS_URL": typed}).redis_url.get_secret_value() == url
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://h:1/abc", "the number of a database"),
+        ("redis://h:1/0/1", "the number of a database"),
+        ("redis://h/0?db=x", "no query but"),
+        ("rediss://:pw@h:1?ssl_cert_reqs=none", "settings of its own"),
+        ("redis://h/0?socket_timeout=0", "no query but"),
+        ("unix://?db=0", "must name a socket"),
+    ],
+)
+def test_redis_url_that_would_not_mean_what_it_says_is_refused(url: str, why: str) -> None:
+    [problem] = problems_of(ENVIRON | {"REDIS_URL": url})
+    assert problem.startswith("REDIS_URL")
+    assert why in problem
+    assert "pw" not in problem
+
+
 def test_sentinel_url_is_taken_apart() -> None:
     url = parse_sentinel_url("rediss+sentinel://us%40er:p%2Fw@a,b:2,[::1]:3/my%20service/4")
     assert url == SentinelUrl(
