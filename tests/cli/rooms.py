@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from room_reports.callbacks import StatusCallback
 from room_reports.ledger import Claim, LaneNews, Ledger, Outcome
 from sandbox.options import ACCOUNT_SID
+from tests.support.reports import callback_with
 
 ENDED = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
@@ -19,16 +19,12 @@ def sid_of(number: int) -> str:
 def open_room(ledger: Ledger, number: int = 1, *, name: str = "daily", expired: bool = False) -> str:
     """Opens a room and returns its SID."""
     sid = sid_of(number)
-    callback = StatusCallback(
+    callback = callback_with(
         account_sid=ACCOUNT_SID,
         room_sid=sid,
         room_name=name,
-        room_status="completed",
-        room_type="group",
-        event="room-ended",
         timestamp=ENDED,
         timestamp_text="2026-11-23T10:00:00Z",
-        sequence_number=5,
         room_duration=60,
     )
     answer = ledger.open(

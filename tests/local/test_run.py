@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import signal
@@ -16,7 +15,7 @@ import redis
 
 from local.run import STEADY
 from tests.local.looking import pids_of
-from tests.support.processes import Process, settings_for, wait_until
+from tests.support.processes import Process, answers, settings_for, wait_until
 from tests.support.servers import free_port
 
 Run = Callable[..., Process]
@@ -44,19 +43,8 @@ def run(tmp_path: Path, port: int) -> Iterator[Run]:
         process.stop(60)
 
 
-def is_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
 def wait_until_up(process: Process, port: int) -> None:
-    wait_until(lambda: is_ready(port) or not process.is_running(), what="it takes callbacks")
+    wait_until(lambda: answers(port, "/readyz") or not process.is_running(), what="it takes callbacks")
     assert process.is_running(), process.output()
 
 

@@ -46,6 +46,18 @@ def wait_until(done: Callable[[], object], *, what: str, seconds: float = PATIEN
         time.sleep(0.01)
 
 
+def answers(port: int, path: str = "/healthz") -> bool:
+    """Whether a web process answers 200 on this port of 127.0.0.1."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
 class Process:
     """A process and its children, in a process group of their own. Use as a context manager.
 
@@ -159,14 +171,7 @@ class Web(Process):
 
     def _is_alive(self) -> bool:
         assert self.is_running(), f"gunicorn ended with {self.wait()}:\n{self.output()}"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-        except ConnectionError:
-            return False
-        finally:
-            connection.close()
+        return answers(self.port)
 
 
 class Worker(Process):

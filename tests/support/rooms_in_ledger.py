@@ -17,6 +17,7 @@ from room_reports.report_building import build_report
 from room_reports.reports import Provenance
 from sandbox.options import ACCOUNT_SID
 from sandbox.summaries import room_sid, room_summary
+from tests.support.reports import callback_with
 
 HOSTILE = "<script>alert(1)</script>\u202e<img src=x onerror=alert(2)> & \"quoted\" '{{7*7}}' <!channel>"
 """A room name that would like to be code, markup, a template, or to turn the text around."""
@@ -47,16 +48,12 @@ class LedgerWriter:
         """Opens a room that ended so long ago; `after` so many seconds its callback, or its summary, comes."""
         sid, ended = sid_of(number), datetime.now(UTC) - ago
         self._ended[sid] = ended
-        callback = StatusCallback(
+        callback = callback_with(
             account_sid=ACCOUNT_SID,
             room_sid=sid,
             room_name=name,
-            room_status="completed",
-            room_type="group",
-            event="room-ended",
             timestamp=ended,
             timestamp_text=ended.isoformat(),
-            sequence_number=7,
             room_duration=room_summary(sid, account_sid=ACCOUNT_SID, ended=ended)["duration_sec"],
         )
         self.ledger.open(

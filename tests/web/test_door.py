@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from sandbox.options import AUTH_TOKEN
 from tests.conftest import StartWeb
-from tests.support.processes import ROOT, Process, settings_for, wait_until
+from tests.support.processes import ROOT, Process, answers, settings_for, wait_until
 from tests.support.servers import RedisServer, free_port
 from tests.web.conftest import form, jobs, post
 
@@ -89,15 +88,3 @@ def test_worker_that_dies_is_replaced(start_web: StartWeb, redis_url: str, valke
     assert post(web).status == 204
     with valkey.client() as client:
         assert len(jobs(client)) == 1
-
-
-def answers(port: int) -> bool:
-    """Whether the door answers at all."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
