@@ -67,7 +67,7 @@ def age(path: Path | None = None) -> float | None:
     return max(seconds, 0.0)
 
 
-def verdict(*, within: float) -> tuple[bool, str]:
+def sign_of_life(*, within: float) -> tuple[bool, str]:
     """Whether a worker of this machine gave a sign of life in the last `within` seconds, and that in a sentence."""
     seconds = age()
     if seconds is None:
@@ -78,8 +78,8 @@ def verdict(*, within: float) -> tuple[bool, str]:
 
 
 def main() -> int:
-    """Prints the verdict. Returns 0 when a worker is alive, else 1. An argument replaces the `LATE` seconds."""
-    alive, sentence = verdict(within=float(sys.argv[1]) if len(sys.argv) > 1 else LATE)
+    """Prints that sentence. Returns 0 when a worker is alive, else 1. An argument replaces the `LATE` seconds."""
+    alive, sentence = sign_of_life(within=float(sys.argv[1]) if len(sys.argv) > 1 else LATE)
     print(sentence)
     return 0 if alive else 1
 

@@ -77,36 +77,32 @@ class SignedParts:
     settings: str | None = None
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """`token`: the index of the token that verified the request; None when it is refused, and `cause` says why."""
-
-    token: int | None
-    cause: Cause | None = None
-
-
-def verify(tokens: Sequence[str], signed: SignedParts) -> Verdict:
+def verify(tokens: Sequence[str], signed: SignedParts) -> bool:
     """Whether one of `tokens` signed this request. Never raises."""
+    return why_refused(tokens, signed) is None
+
+
+def why_refused(tokens: Sequence[str], signed: SignedParts) -> Cause | None:
+    """Why none of `tokens` signed this request, as far as one look tells; None when one did. Never raises."""
     signature = signed.signature
     if not signature:
-        return Verdict(None, "missing")
+        return "missing"
     algorithm = get_signature_algorithm(signed.settings).upper()
     if algorithm not in DIGESTS:
-        return Verdict(None, "unknown_algorithm")
+        return "unknown_algorithm"
     if len(signature) > LONGEST_SIGNATURE or not signature.isascii():
-        return Verdict(None, "mismatch")
-    params = _Params(signed.params)
+        return "mismatch"
     try:
-        for index, expected in enumerate(_usual_signatures(tokens, signed, DIGESTS[algorithm])):
-            if hmac.compare_digest(expected, signature):
-                return Verdict(index)
-        for index, token in enumerate(tokens):
-            if RequestValidator(token).validate(signed.url, params, signature, algorithm):
-                return Verdict(index)
+        for usual in _usual_signatures(tokens, signed, DIGESTS[algorithm]):
+            if hmac.compare_digest(usual, signature):
+                return None
+        params = _Params(signed.params)
+        if any(RequestValidator(token).validate(signed.url, params, signature, algorithm) for token in tokens):
+            return None
     except (ValueError, TypeError, IndexError):
         # A port beyond 65535, half of a surrogate pair, brackets that are no IPv6 address, …
-        return Verdict(None, "unverifiable")
-    return Verdict(None, "mismatch")
+        return "unverifiable"
+    return "mismatch"
 
 
 def _usual_signatures(tokens: Sequence[str], signed: SignedParts, digest: str) -> Iterator[str]:
@@ -125,12 +121,12 @@ def diagnose(tokens: Sequence[str], signed: SignedParts, *, other_hosts: Sequenc
     For the log only, a request is never accepted for it. Costs some twenty signatures, so do not call it for every
     request of a flood. `other_hosts`: host names the request or its proxies mention.
     """
-    verdict = verify(tokens, signed)
-    if verdict.cause == "mismatch":
+    found = why_refused(tokens, signed) or "mismatch"
+    if found == "mismatch":
         for cause, variant in _variants(signed.url, other_hosts):
-            if verify(tokens, replace(signed, url=variant)).token is not None:
+            if verify(tokens, replace(signed, url=variant)):
                 return cause
-    return verdict.cause or "mismatch"
+    return found
 
 
 def _variants(url: str, other_hosts: Sequence[str]) -> Iterator[tuple[Cause, str]]:

@@ -15,7 +15,7 @@ from room_reports import heartbeat
 def main() -> int:
     """Prints a sentence and returns the exit code. A worker leaves its sign of life; where there is none, web runs."""
     if heartbeat.default_path().exists():
-        healthy, sentence = heartbeat.verdict(within=heartbeat.LATE)
+        healthy, sentence = heartbeat.sign_of_life(within=heartbeat.LATE)
     else:
         healthy, sentence = ask_web(int(os.environ.get("PORT") or 8000))
     print(sentence)

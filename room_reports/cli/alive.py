@@ -23,6 +23,6 @@ def worker_alive(within: float) -> None:
 
     Looks at a file that the worker renews; asks neither Redis nor the network. Exit code 0: alive, 1: not.
     """
-    alive, sentence = heartbeat.verdict(within=within)
+    alive, sentence = heartbeat.sign_of_life(within=within)
     click.echo(sentence)
     sys.exit(0 if alive else 1)

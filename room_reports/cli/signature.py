@@ -71,16 +71,16 @@ def parameters(body: str | None, pairs: Sequence[str]) -> Params:
 def find(tokens: Mapping[str, str], signed: SignedParts, *, public: str | None) -> tuple[bool, str]:
     """Whether it verifies as it is, and a sentence about it. `tokens` by where they come from."""
     for place, token in tokens.items():
-        if verify([token], signed).token is not None:
+        if verify([token], signed):
             return True, f"It verifies, with {place}."
     secrets = list(tokens.values())
     for explanation, url in nearby_urls(signed.url, public):
-        if verify(secrets, replace(signed, url=url)).token is not None:
+        if verify(secrets, replace(signed, url=url)):
             return False, f"It was signed for {url}: {explanation}."
     cause = diagnose(secrets, signed, other_hosts=other_hosts(signed.url, public))
     if cause == "mismatch":
         for explanation, params in nearby_forms(signed.params):
-            if verify(secrets, replace(signed, params=params)).token is not None:
+            if verify(secrets, replace(signed, params=params)):
                 return False, f"The URL and the token are right, but {explanation}."
     return False, f"It does not verify: {HINTS[cause]}."
 

@@ -54,7 +54,7 @@ class Verifier:
         """
         accounts = (account_sid,) if account_sid in self.tokens else self.tokens
         for sid in accounts:
-            if verify(self.tokens[sid], signed).token is not None:
+            if verify(self.tokens[sid], signed):
                 return sid
         raise Refusal(403, "signature", explain=partial(self.explain, signed, environ))
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from config.settings import Settings
-from room_reports.heartbeat import Heartbeat, age, verdict
+from room_reports.heartbeat import Heartbeat, age
 from room_reports.ledger import Ledger
 from sandbox import callbacks
 from sandbox.client import Sandbox
@@ -207,7 +207,7 @@ class TestWorkerAlive:
         assert run("worker-alive").exit_code == 1
         Heartbeat().beat()
         assert run("worker-alive").exit_code == 0
-        assert verdict(within=0)[0] is False
+        assert sign_of_life(within=0)[0] is False
         assert run("worker-alive", "--within", "0.000001").exit_code == 1
         Heartbeat().forget()
         assert run("worker-alive").exit_code == 1
