@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from config.settings import Settings
-from room_reports.heartbeat import Heartbeat, age
+from room_reports.heartbeat import Heartbeat, age, sign_of_life
 from room_reports.ledger import Ledger
 from sandbox import callbacks
 from sandbox.client import Sandbox
