@@ -21,10 +21,20 @@ import trustme
 
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.transport import Response, Transport, parse_retry_after, raise_for_status, redact_url
-from tests.transport.peers import Exchange, Peer, answering, reply, requests_on
+from tests.transport.peers import Exchange, Peer, answering, reply, requests_on, reset
 
 PATH = "/services/T0/B0/s3cr3t-path"
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """Every peer and every call has ended when the test has, so that none breaks another one."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive(), f"left behind: {thread.name}"
 
 
 @pytest.fixture
@@ -170,7 +180,7 @@ def test_a_peer_that_answers_without_reading_on_is_heard(transport: Transport) -
             sock.sendall(reply(b"too long", status="413 Content Too Large", headers=["Connection: close"]))
             sock.shutdown(socket.SHUT_WR)
             time.sleep(0.2)
-            Exchange(sock, b"", 0).reset()
+            reset(sock)
 
         threading.Thread(target=refuse_early, daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
@@ -447,12 +457,13 @@ def test_c57_no_tls_where_it_is_promised(transport: Transport) -> None:
 def test_c57_a_handshake_that_takes_too_long(transports: Callable[..., Transport]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
 
-        def hang_up_later() -> None:
+        def say_nothing() -> None:
             sock, _ = silent.accept()
             with sock:
-                time.sleep(1)
+                while sock.recv(65536):
+                    pass
 
-        threading.Thread(target=hang_up_later, daemon=True).start()
+        threading.Thread(target=say_nothing, daemon=True).start()
         url = f"https://127.0.0.1:{silent.getsockname()[1]}{PATH}"
         assert failure_of(lambda: transports(connect_timeout=0.2).get(url)).reason == "timeout"
 

@@ -7,7 +7,6 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 Handler = Callable[["Exchange"], None]
@@ -16,23 +15,25 @@ Handler = Callable[["Exchange"], None]
 class Exchange:
     """One request that a peer has read, and the socket to answer on."""
 
-    def __init__(self, sock: socket.socket, request: bytes, number: int) -> None:
+    def __init__(self, sock: socket.socket, request: bytes, number: int, closing: threading.Event) -> None:
         self.sock = sock
         self.request = request
         self.number = number
+        self._closing = closing
 
     def send(self, *parts: bytes) -> None:
         self.sock.sendall(b"".join(parts))
 
     def drip(self, parts: Iterable[bytes], *, pause: float) -> None:
+        """Send one part after the other, until all are sent or the peer is closed."""
         for part in parts:
             self.sock.sendall(part)
-            time.sleep(pause)
+            if self._closing.wait(pause):
+                return
 
     def reset(self) -> None:
         """End the connection as a crashed machine does, with RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        reset(self.sock)
 
 
 class Peer:
@@ -52,12 +53,14 @@ class Peer:
         self.requests: list[bytes] = []
         self.connections = 0
         self._open: list[socket.socket] = []
+        self._closing = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path: str = "/", *, host: str = "127.0.0.1") -> str:
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
 
     def close(self) -> None:
+        self._closing.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -86,7 +89,13 @@ class Peer:
                 sock = stack.enter_context(self._tls.wrap_socket(sock, server_side=True))
             for number, request in enumerate(requests_on(sock)):
                 self.requests.append(request)
-                self._handler(Exchange(sock, request, number))
+                self._handler(Exchange(sock, request, number, self._closing))
+
+
+def reset(sock: socket.socket) -> None:
+    """End a connection as a crashed machine does, with RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def requests_on(sock: socket.socket) -> Iterator[bytes]:
