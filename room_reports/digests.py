@@ -108,7 +108,7 @@ class RoomDigest(BaseModel, frozen=True):
         return self.model_copy(update={"data": data.model_copy(update=lists)})
 
     def to_json(self) -> bytes:
-        """The digest as UTF-8 JSON; some 10 kB at most."""
+        """The digest as UTF-8 JSON."""
         return self.model_dump_json().encode()
 
 

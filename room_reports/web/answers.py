@@ -86,7 +86,7 @@ def install(app: Flask, tally: Tally) -> None:
     app.after_request(end)
     app.register_error_handler(HTTPException, partial(refuse, tally))
     app.register_error_handler(Exception, give_up)
-    app.url_map.merge_slashes = False  # a redirect would lose the form
+    app.url_map.merge_slashes = False  # a path is one of ours or it is not: no redirect
 
 
 def begin() -> Response | None:

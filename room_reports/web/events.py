@@ -18,14 +18,14 @@ import structlog
 from room_reports.events import MalformedEvent, ParticipantEvent, RoomEvent, SinkTest, elements, read
 from room_reports.ledger import Ledger, LedgerUnavailable
 from room_reports.participants import EVENT_FIELD, MOST_KEPT, Identities
-from room_reports.signatures import HINTS, Cause, body_cause
+from room_reports.signatures import body_cause
 from room_reports.telemetry.tracing import Traces
 from room_reports.web.answers import EVENTS_PATH, LONGEST_EVENTS, NO_CHUNKS, Environ, Reply, small_json
 from room_reports.web.receiving import is_too_old
 from room_reports.web.refusals import Refusal, refuse
 from room_reports.web.resting import Rest
 from room_reports.web.tally import Tally
-from room_reports.web.verifying import Verifier
+from room_reports.web.verifying import Verifier, facts_of
 
 PATHS = frozenset({EVENTS_PATH, f"{EVENTS_PATH}/"})
 
@@ -75,7 +75,7 @@ class EventReceiver:
         account_sid = self.verifier.check_signature(signed, environ)
         body = read_body(environ)
         if (cause := body_cause(signed.url, body)) is not None:
-            raise Refusal(403, "signature", explain=partial(explain, cause))
+            raise Refusal(403, "signature", explain=partial(facts_of, cause))
         try:
             return elements(body), account_sid
         except MalformedEvent as error:
@@ -167,11 +167,6 @@ def read_body(environ: Environ) -> bytes:
     if len(body) < length:
         raise Refusal(408, "truncated")
     return body
-
-
-def explain(cause: Cause) -> dict[str, str]:
-    """Facts for the log."""
-    return {"cause": cause, "hint": HINTS[cause]}
 
 
 def reply_to(results: Counter[str]) -> Reply:

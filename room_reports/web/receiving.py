@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs
 
@@ -18,13 +19,12 @@ import structlog
 from config.fields import TWILIO_KEEPS
 from room_reports.callbacks import ROOM_ENDED, MalformedCallback, StatusCallback, parse, value_of
 from room_reports.ledger import Ledger, LedgerUnavailable
-from room_reports.signatures import HINTS
 from room_reports.telemetry.tracing import Traces
 from room_reports.web.answers import LONGEST_BODY, NO_CHUNKS, Environ, Reply, fault, request_id_of, small_json
 from room_reports.web.refusals import Refusal, refuse
 from room_reports.web.resting import Rest
 from room_reports.web.tally import Tally
-from room_reports.web.verifying import Verifier
+from room_reports.web.verifying import Verifier, facts_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -181,5 +181,4 @@ def decode(text: str) -> dict[str, list[str]]:
         text.encode("ascii")
         return parse_qs(text, keep_blank_values=True, errors="strict")
     except ValueError:
-        facts = {"cause": "unverifiable", "hint": HINTS["unverifiable"]}
-        raise Refusal(403, "signature", explain=lambda: facts) from None
+        raise Refusal(403, "signature", explain=partial(facts_of, "unverifiable")) from None

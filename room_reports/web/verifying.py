@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from config.settings import Settings
-from room_reports.signatures import HINTS, SignedParts, diagnose, verify
+from room_reports.signatures import HINTS, Cause, SignedParts, diagnose, verify
 from room_reports.web.answers import Environ
 from room_reports.web.refusals import Refusal
 
@@ -64,7 +64,7 @@ class Verifier:
         tokens = [token for some in self.tokens.values() for token in some]
         cause = diagnose(tokens, signed, other_hosts=[host for host in hosts if host])
         # Of the URL only the scheme: an operator's may hold a secret, a stranger's may hold anything.
-        return {"cause": cause, "hint": HINTS[cause], "scheme_seen": signed.url.partition("://")[0]}
+        return {**facts_of(cause), "scheme_seen": signed.url.partition("://")[0]}
 
 
 def verifier_of(settings: Settings) -> Verifier:
@@ -75,6 +75,11 @@ def verifier_of(settings: Settings) -> Verifier:
         trusted_proxies=settings.trusted_proxies,
         hosts=hosts_of(settings.public_base_url),
     )
+
+
+def facts_of(cause: Cause) -> dict[str, str]:
+    """A cause for the log, with what to do about it."""
+    return {"cause": cause, "hint": HINTS[cause]}
 
 
 def hosts_of(base_url: str | None) -> frozenset[str]:
