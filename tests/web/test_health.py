@@ -27,6 +27,11 @@ def test_alive(web: Web, store: redis.Redis, path: str) -> None:
     assert is_empty(store)
 
 
+@pytest.mark.parametrize("path", ["//healthz", "/healthz/", "/twilio//rooms"])
+def test_a_path_that_is_nearly_ours_is_not_there(web: Web, path: str) -> None:
+    assert get(web, path) == (404, {"error": "not found"})
+
+
 @pytest.mark.parametrize("path", ["/readyz", "/__heartbeat__"])
 def test_ready(web: Web, path: str) -> None:
     checks = {"settings": {"status": "ok"}, "redis": {"status": "ok"}}
