@@ -67,12 +67,15 @@ def drip(slow: Web) -> Iterator[Drip]:
 
 def connections_of(web: Web) -> int:
     """How many clients its workers are connected to."""
-    return sum(
-        1
+    return sum(connections_of_each(web))
+
+
+def connections_of_each(web: Web) -> list[int]:
+    """The same for each worker."""
+    return [
+        sum(connection.status == psutil.CONN_ESTABLISHED for connection in child.net_connections("tcp"))
         for child in psutil.Process(web.pid).children()
-        for connection in child.net_connections("tcp")
-        if connection.status == psutil.CONN_ESTABLISHED
-    )
+    ]
 
 
 def test_a29_bad_clients_of_every_kind_are_cut_and_nobody_notices(slow: Web, drip: Drip, store: redis.Redis) -> None:
@@ -156,8 +159,16 @@ def test_answered_client_that_closes_is_let_go_before_any_limit(slow: Web) -> No
 
 def test_idle_clients_do_not_hold_up_a_stop(door: Door) -> None:
     web = door(WEB_CONCURRENCY="2", LOG_FORMAT="text")
-    with Wire(web.port) as kept, Wire(web.port):
-        kept.send(KEPT)
-        assert kept.answer() is not None
+    with ExitStack() as stack:
+
+        def each_has_one() -> bool:
+            kept = stack.enter_context(Wire(web.port))
+            kept.send(KEPT)
+            assert kept.answer() is not None
+            return min(connections_of_each(web)) > 0
+
+        # Whoever has answered also hears the signal: a process that was forked just now might not.
+        wait_until(each_has_one, what="each process has an idle client")
+        stack.enter_context(Wire(web.port))
         assert web.stop(seconds=8) == 0
     web.start()
