@@ -86,7 +86,7 @@ def build_report(
             missing=_missing(callback, forwarded, reading, is_short=is_short),
             unreadable=tuple(f"summary.{field}" for field in reading.unreadable),
         ),
-        callback=None if callback is None else _reported(callback),
+        callback=None if callback is None else ReportedCallback.model_validate(vars(callback)),
         summary=forwarded,
         derived=derived,
         participants=None if participants is None else participants.participants,
@@ -130,20 +130,6 @@ def _left_out(known: Known | None) -> tuple[LeftOut, ...]:
     if known is None or not known.left_out:
         return ()
     return (LeftOut(path="participants", kind="items", count=known.left_out),)
-
-
-def _reported(callback: StatusCallback) -> ReportedCallback:
-    return ReportedCallback(
-        event=callback.event,
-        timestamp=callback.timestamp,
-        sequence_number=callback.sequence_number,
-        account_sid=callback.account_sid,
-        room_sid=callback.room_sid,
-        room_name=callback.room_name,
-        room_status=callback.room_status,
-        room_type=callback.room_type,
-        room_duration=callback.room_duration,
-    )
 
 
 def origin_of_summary(source: str | None, summary: object) -> Literal["api", "event"] | None:

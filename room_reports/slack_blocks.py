@@ -33,7 +33,7 @@ def section(text: TextObject) -> Block:
     return {"type": "section", "text": text}
 
 
-def columns(fields: Iterable[TextObject]) -> Block:
+def section_of(fields: Iterable[TextObject]) -> Block:
     """At most ten short texts, side by side."""
     return {"type": "section", "fields": list(fields)}
 

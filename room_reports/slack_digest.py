@@ -12,13 +12,13 @@ from room_reports.digests import DigestData, DigestedRoom, RoomDigest
 from room_reports.slack_blocks import (
     Block,
     Message,
-    columns,
     context,
     header,
     mrkdwn,
     plain_text,
     posted,
     section,
+    section_of,
     where,
 )
 from room_reports.slack_text import NAMELESS, plain
@@ -33,7 +33,7 @@ def digest_message(digest: RoomDigest) -> Message:
     data = digest.data
     blocks: list[Block] = [
         header(f"📊 {title(data)}"),
-        columns(mrkdwn(f"*{label}*  {figure}") for label, figure in figures(data)),
+        section_of(mrkdwn(f"*{label}*  {figure}") for label, figure in figures(data)),
         section(mrkdwn(f"*Last {len(data.recent)} days*  `{bars_of(data)}`  {_scale(data)}")),
     ]
     if data.worst_rooms:
@@ -62,7 +62,7 @@ def _rooms(rooms: Sequence[DigestedRoom], words: Sequence[str]) -> Block:
     for room, said in zip(rooms, words, strict=True):
         fields.append(plain_text(f"{_name(room)}\n{plain(said, LONGEST_VERDICTS)}"))
         fields.append(mrkdwn("\n".join(where(room.room_sid, room.console, longest=LONGEST_LINK))))
-    return columns(fields)
+    return section_of(fields)
 
 
 def _name(room: DigestedRoom) -> str:

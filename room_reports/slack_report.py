@@ -20,7 +20,6 @@ from room_reports.slack_blocks import (
     LONGEST_SID,
     Block,
     Message,
-    columns,
     context,
     header,
     link_to,
@@ -28,6 +27,7 @@ from room_reports.slack_blocks import (
     plain_text,
     posted,
     section,
+    section_of,
     where,
 )
 from room_reports.slack_text import NAMELESS, one_line, plain
@@ -74,7 +74,7 @@ def message(report: RoomReport, zone: tzinfo = UTC) -> Message:
     for problem, error in _problems(data):
         blocks.append(context(plain_text(problem), *map(mrkdwn, error)))
     if figures := list(_figures(data.derived, summary, zone)):
-        blocks.append(columns(mrkdwn(f"*{label}*  {figure}") for label, figure in figures))
+        blocks.append(section_of(mrkdwn(f"*{label}*  {figure}") for label, figure in figures))
     if words := list(_words(summary)):
         blocks.append(context(plain_text(" · ".join(words))))
     blocks.append(context(mrkdwn(_where(data))))

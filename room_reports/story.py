@@ -14,7 +14,7 @@ from room_reports.ledger import FINAL, PARTICIPANTS, PROVISIONAL, SUMMARY, Room,
 from room_reports.participants import known_in
 from room_reports.report_building import build_report, origin_of_summary
 from room_reports.reports import Provenance, RoomReport
-from room_reports.words import span
+from room_reports.words import roughly
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def told(record: Mapping[str, Any]) -> Told:
     outcome = record.get("outcome", "")
     following = ""
     if outcome == "waiting":
-        following = f"again after {span(record['pause'])}" if record.get("pause") else "again when its lane is free"
+        following = f"again after {roughly(record['pause'])}" if record.get("pause") else "again when its lane is free"
     elif outcome in ("lost", "resend", "event"):
         following = "again at once"
     happened = ": ".join(part for part in (record.get("reason"), record.get("detail")) if part)

@@ -48,7 +48,7 @@ def moment(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
 
 
-def span(seconds: float) -> str:
+def roughly(seconds: float) -> str:
     """A length of time in its largest fitting unit, rounded: `45 s`, `12 min`, `3 h`, `5 days`."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
@@ -78,7 +78,7 @@ def from_now(at: datetime, now: datetime) -> str:
 def distance(at: datetime, now: datetime) -> str:
     """How far away a time is: `in 12 min`, `3 h ago`."""
     seconds = (at - now).total_seconds()
-    return f"in {span(seconds)}" if seconds >= 0 else f"{span(-seconds)} ago"
+    return f"in {roughly(seconds)}" if seconds >= 0 else f"{roughly(-seconds)} ago"
 
 
 def count_of(number: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from room_reports.errors import Failure
 from room_reports.service import make_transport
 from room_reports.signatures import sign
 from room_reports.web.receiving import PATH
-from room_reports.words import clean, span
+from room_reports.words import clean, roughly
 
 
 @click.command(
@@ -49,7 +49,7 @@ def simulate(url: str | None, sid: str | None, name: str) -> None:
         click.echo(f"Refused. {explanation(status)}", err=True)
         sys.exit(1)
     if sid is None:
-        patience = span(settings.summary_deadline)
+        patience = roughly(settings.summary_deadline)
         click.echo(f"Twilio does not know an invented room: its report is partial, after {patience}; the sandbox does.")
     click.echo(f"flask rooms show {room_sid}")
 

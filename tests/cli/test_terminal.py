@@ -8,7 +8,7 @@ import click
 import pytest
 
 from room_reports.cli.terminal import ROOM_SID, Duration, table
-from room_reports.words import clean, columns, from_now, span
+from room_reports.words import clean, columns, from_now, roughly
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_room_sid_may_have_white_space_around_it_from_copying() -> None:
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (172800, "2 days"), (0.4, "0 s")],
 )
 def test_span_is_in_its_largest_fitting_unit(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert roughly(seconds) == text
 
 
 def test_times_say_how_far_away_they_are() -> None:

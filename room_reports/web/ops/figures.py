@@ -16,7 +16,7 @@ from room_reports.waiting import Cause, waiting_of
 from room_reports.web.ops import wording
 from room_reports.web.ops.charts import Bar, lying, upright
 from room_reports.web.ops.desk import Desk, Patience
-from room_reports.words import count_of, span
+from room_reports.words import count_of, roughly
 
 HOURS = 48
 DAYS = 30
@@ -150,17 +150,19 @@ def summary_times(times: Durations) -> Figure:
 
 
 def _up_to(limit: float) -> str:
-    return "more" if limit == float("inf") else span(limit).replace("days", "d").replace(" min", "m").replace(" ", "")
+    return (
+        "more" if limit == float("inf") else roughly(limit).replace("days", "d").replace(" min", "m").replace(" ", "")
+    )
 
 
 def _within(limit: float, limits: Sequence[float]) -> str:
-    return f"within {span(limit)}" if limit != float("inf") else _range(limits, len(limits) - 1)
+    return f"within {roughly(limit)}" if limit != float("inf") else _range(limits, len(limits) - 1)
 
 
 def _range(limits: Sequence[float], place: int) -> str:
     if limits[place] == float("inf"):
-        return f"more than {span(limits[place - 1])}" if place else "any time"
-    return f"up to {span(limits[place])}"
+        return f"more than {roughly(limits[place - 1])}" if place else "any time"
+    return f"up to {roughly(limits[place])}"
 
 
 def delivery_attempts(tally: dict[tuple[str, ...], float]) -> Figure:
