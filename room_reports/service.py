@@ -11,6 +11,7 @@ from room_reports.daily import Daily
 from room_reports.insights import InsightsClient
 from room_reports.lanes import accounts_of, make_ledger
 from room_reports.participants import Identities
+from room_reports.recent import RecentReports
 from room_reports.steps import Patience, Service
 from room_reports.telemetry.tracing import NO_TRACES, Traces
 from room_reports.transport import Transport
@@ -52,6 +53,8 @@ def make_service(
         identities=Identities.from_settings(settings),
         console_url=settings.console_url,
         thresholds=settings.verdict_thresholds,
+        # No more are under way at once.
+        recent=RecentReports(settings.worker_threads),
         rates=Rates.of(settings),
         usual_durations=settings.usual_durations,
         plan=settings.plan,

@@ -35,6 +35,7 @@ from room_reports.ledger import (
     moment,
 )
 from room_reports.participants import Identities, fields_of, known_in
+from room_reports.recent import RecentReports
 from room_reports.report_building import build_report, origin_of_summary
 from room_reports.reports import Provenance, RoomReport
 from room_reports.routing import route, traits_of
@@ -69,7 +70,8 @@ class Patience:
 
 @dataclass(frozen=True)
 class Service:
-    """What the jobs work with; made once per process. `insights`: Twilio for each account, by its lane."""
+    """What the jobs work with; made once per process. `insights`: Twilio for each account, by its lane; `recent`: the
+    reports with which deliveries began here."""
 
     ledger: Ledger
     insights: Mapping[str, InsightsClient]
@@ -81,6 +83,7 @@ class Service:
     identities: Identities
     console_url: str
     thresholds: Thresholds
+    recent: RecentReports
     rates: Rates = NO_RATES
     usual_durations: bool = False
     plan: Plan = NO_PLAN
@@ -119,6 +122,7 @@ def with_report(service: Service, claim: Claim, outcome: Outcome) -> tuple[Outco
         # The deliveries are tried like any other attempt, and are what is given up on in the end.
         log.exception("report could not be made", **claim.facts)
         return outcome, None
+    service.recent.keep(claim.room_sid, report)
     derived = report.data.derived
     day = Day(
         rooms=1,
@@ -225,6 +229,8 @@ def make_delivery(service: Service, claim: Claim, report: RoomReport | None) -> 
         destination = service.destinations.get(claim.step)
         if destination is None:
             raise Configuration("not_configured", f"no destination {claim.step} in the settings", heals=True)
+        if report is None and claim.series == 1:
+            report = service.recent.find(claim.room_sid)
         report = report or report_of(service, claim, claim.row)
         faults.reach(Point.REPORT_BUILT)
         noted = destination.send(report, delivery_of(claim))

@@ -5,9 +5,12 @@ Names carry the number of the row of the fault list they prove, `c51` and so on.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -237,6 +240,28 @@ class TestDelivery:
         assert driver.finish().state == "delivered"
         assert sandbox.receiver.counts()["requests"] == 1
         assert driver.outcomes("slack") == [("waiting", "server_error")] * 3 + [("delivered", None)]
+
+    def test_every_destination_is_told_the_same(
+        self, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        table = (
+            '[destinations.{}]\nkind = "webhook"\nurl = "env:REPORT_WEBHOOK_URL"\n'
+            'secret = "env:REPORT_WEBHOOK_SECRET"\nrate = 0\n'
+        )
+        file = tmp_path / "destinations.toml"
+        file.write_text(table.format("first") + table.format("second"))
+        with Driver(environment | {"DESTINATIONS_FILE": str(file), "WORKER_THREADS": "1"}) as driver:
+            sids = [room_sid(1, number) for number in range(3)]  # more rooms than reports that are kept
+            for sid in sids:
+                driver.open(sid)
+            driver.drive(lambda: driver.ledger.counts()["delivered"] == len(sids))
+            for sid in sids:
+                first, *others = told(sandbox, sid)
+                assert first["room_sid"] == sid
+                assert others == [first] * 2, "the time at which it was made included"
+            driver.ledger.resend(sids[-1], ["first"], who="test")
+            driver.drive(lambda: len(told(sandbox, sids[-1])) == 4)
+            assert told(sandbox, sids[-1])[-1]["reported_at"] > first["reported_at"], "a report of its own"
 
     def test_d69_retry_after_holds_the_whole_channel_and_nothing_else(self, driver: Driver, sandbox: Sandbox) -> None:
         sandbox.slack.script(answers.too_many("1"))
@@ -504,3 +529,8 @@ class TestEvents:
         [report] = sandbox.receiver.reports()
         assert [issue["issue_type"] for issue in report["data"]["detected_issues"]] == ["high-jitter"]
         assert report["data"]["provenance"]["summary_from"] == "api"
+
+
+def told(sandbox: Sandbox, sid: str) -> list[dict[str, Any]]:
+    """The reports of a room that arrived at webhooks."""
+    return [json.loads(exchange.body or "")["data"] for exchange in sandbox.receiver.accepted(sid)]
