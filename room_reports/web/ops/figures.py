@@ -150,9 +150,9 @@ def summary_times(times: Durations) -> Figure:
 
 
 def _up_to(limit: float) -> str:
-    return (
-        "more" if limit == float("inf") else roughly(limit).replace("days", "d").replace(" min", "m").replace(" ", "")
-    )
+    if limit == float("inf"):
+        return "more"
+    return roughly(limit).replace("days", "d").replace(" min", "m").replace(" ", "")
 
 
 def _within(limit: float, limits: Sequence[float]) -> str:
