@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import structlog
 
 from room_reports.costs import Rates
-from room_reports.destinations import Delivery, Destination, TakesDigests
+from room_reports.delivery import Delivery, Destination, TakesDigests
 from room_reports.digests import RoomDigest, compose
 from room_reports.errors import Failure, Permanent, Transient
 from room_reports.ledger import Ledger, Sending

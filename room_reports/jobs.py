@@ -13,7 +13,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from room_reports import faults
-from room_reports.destinations import Delivery, Notice
+from room_reports.delivery import Delivery, Notice
 from room_reports.errors import Failure
 from room_reports.faults import Point
 from room_reports.ledger import (

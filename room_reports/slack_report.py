@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING
 
 from room_reports.costs import shown
+from room_reports.delivery import Notice
 from room_reports.derived import Derived
 from room_reports.ledger import is_twilio
 from room_reports.report_words import from_to, use_of
@@ -34,9 +34,6 @@ from room_reports.slack_text import NAMELESS, one_line, plain
 from room_reports.summaries import RoomSummary, read_summary
 from room_reports.verdicts import Verdict
 from room_reports.words import spoken
-
-if TYPE_CHECKING:
-    from room_reports.destinations import Notice
 
 LONGEST_HEADER = 150
 

@@ -19,7 +19,7 @@ from config.thresholds import Thresholds
 from room_reports import faults
 from room_reports.callbacks import StatusCallback
 from room_reports.costs import NO_RATES, Rates
-from room_reports.destinations import Delivery, Destination
+from room_reports.delivery import Delivery, Destination
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.faults import Point
 from room_reports.insights import KEPT, Fetched, InsightsClient, State, state_of

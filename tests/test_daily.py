@@ -15,7 +15,7 @@ import redis
 from config.loading import load
 from config.settings import Settings
 from room_reports.daily import Daily, due_day
-from room_reports.destinations import Delivery, Notice
+from room_reports.delivery import Delivery, Notice
 from room_reports.destinations.webhook import ReportWebhook
 from room_reports.ledger import Claim, Day, LaneNews, Outcome
 from room_reports.reports import RoomReport

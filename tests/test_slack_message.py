@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slack_sdk.errors import SlackObjectFormationError
 
 from room_reports import slack_report
-from room_reports.destinations import Notice
+from room_reports.delivery import Notice
 from room_reports.reports import RoomReport
 from room_reports.slack_report import text_message
 from room_reports.slack_text import one_line, plain

@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from config.loading import SettingsError, load
 from config.settings import Settings
-from room_reports.destinations import Delivery, build
+from room_reports.delivery import Delivery
+from room_reports.destinations import build
 from room_reports.reports import RoomReport
 from room_reports.sample_reports import HOSTILE, sample_reports
 from room_reports.service import make_transport

@@ -23,7 +23,7 @@ from room_reports.checks.redis import redis_checks, startup_checks, tls_checks, 
 from room_reports.checks.work import dead_letter_check, due_checks, hold_checks, reconcile_check, workers_check
 from room_reports.cli.desk import Desk, open_desk, operator, speak_plainly
 from room_reports.cli.terminal import print_json
-from room_reports.destinations import Delivery
+from room_reports.delivery import Delivery
 from room_reports.errors import Failure
 from room_reports.lanes import accounts_of, lanes_of
 from room_reports.ledger import LedgerUnavailable

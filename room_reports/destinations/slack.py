@@ -9,9 +9,10 @@ import json
 import re
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from config.settings import Settings
+from room_reports.delivery import Delivery, Notice
 from room_reports.digests import RoomDigest
 from room_reports.errors import Configuration, Permanent, Transient
 from room_reports.reports import RoomReport
@@ -19,9 +20,6 @@ from room_reports.slack_digest import digest_message, digest_text_message
 from room_reports.slack_report import Writer, message, notice_message, text_message
 from room_reports.templates import writer_of
 from room_reports.transport import Response, Transport, raise_for_status
-
-if TYPE_CHECKING:
-    from room_reports.destinations import Delivery, Notice
 
 REFUSING = (401, 403, 404, 410)
 GONE = frozenset(

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from config.settings import Settings
 from room_reports import faults
+from room_reports.delivery import Delivery, Notice
 from room_reports.digests import RoomDigest
 from room_reports.errors import Permanent
 from room_reports.faults import Point
@@ -31,9 +32,6 @@ from room_reports.slack_report import (
 )
 from room_reports.templates import writer_of
 from room_reports.transport import Transport
-
-if TYPE_CHECKING:
-    from room_reports.destinations import Delivery, Notice
 
 EVENT_TYPE = "room_report"
 MARGIN = 600.0

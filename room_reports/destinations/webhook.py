@@ -10,18 +10,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from standardwebhooks.webhooks import Webhook
 
 from config.settings import Settings
+from room_reports.delivery import Delivery, Notice
 from room_reports.digests import RoomDigest
 from room_reports.payloads import CLOUD_EVENT, cloud_event, part_of
 from room_reports.reports import RoomReport
 from room_reports.transport import Transport, raise_for_status
-
-if TYPE_CHECKING:
-    from room_reports.destinations import Delivery, Notice
 
 UNAUTHORISED = (401, 403, 404)
 """The endpoint is not deployed, or does not know our secret: someone repairs it, and it goes on by itself."""

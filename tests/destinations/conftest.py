@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from room_reports.destinations import Delivery
+from room_reports.delivery import Delivery
 from room_reports.transport import Transport
 
 

@@ -11,7 +11,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks.webhooks import Webhook
 
 from config.loading import load
-from room_reports.destinations import Delivery, Notice
+from room_reports.delivery import Delivery, Notice
 from room_reports.destinations.webhook import ReportWebhook
 from room_reports.payloads import part_of
 from room_reports.reports import LARGEST

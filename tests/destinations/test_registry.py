@@ -7,7 +7,8 @@ import pytest
 from config.loading import load
 from config.settings import Settings
 from room_reports import destinations
-from room_reports.destinations import KINDS, Delivery
+from room_reports.delivery import Delivery
+from room_reports.destinations import KINDS
 from room_reports.lanes import RATES, rates
 from room_reports.transport import Transport
 from sandbox.client import Sandbox

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from room_reports.destinations import Delivery, Notice
+from room_reports.delivery import Delivery, Notice
 from room_reports.destinations.slack import SlackWebhook
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.slack_report import message, text_message

@@ -13,7 +13,7 @@ import pytest
 
 from config.loading import load
 from room_reports.costs import Rates
-from room_reports.destinations import Delivery, Notice
+from room_reports.delivery import Delivery, Notice
 from room_reports.destinations.slack_app import SlackApp
 from room_reports.digests import compose
 from room_reports.errors import Configuration, Failure, Permanent, Transient

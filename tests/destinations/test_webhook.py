@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from room_reports import __version__
-from room_reports.destinations import Delivery, Notice
+from room_reports.delivery import Delivery, Notice
 from room_reports.destinations.webhook import ReportWebhook
 from room_reports.errors import Configuration, Failure, Permanent, Transient
 from room_reports.insights import InsightsClient
