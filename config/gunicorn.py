@@ -47,7 +47,7 @@ preload_app = True
 # Threads, because a request is mostly waiting for Redis: a slow one holds up its thread and nothing else. This worker
 # hands a thread only whole requests, so clients that are slow or silent cost a socket each (see the module). What that
 # costs, and what other shapes would: 32 callbacks in flight, a new connection each, workers stopped, medians of seven
-# runs in turn on two cores that others used too, so only rows of one table compare:
+# runs in turn on two cores that others used too and before each process kept to one, so only rows of one table compare:
 #
 #     processes and threads      accepted/s   CPU ms a callback   MB of memory (PSS) after 4,000
 #     2 x 8, this worker              1,442                0.66                               70

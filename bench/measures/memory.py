@@ -1,4 +1,7 @@
-"""Memory of web, worker and Redis together, idle and while rooms are worked off. Each contender runs alone."""
+"""What web, worker and Redis together cost to start, and their memory, idle and while rooms are worked off.
+
+Each contender runs alone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from bench.measures.rooms import CONNECTIONS, FORTY_LINES_ROOMS, ROOMS
 from bench.stacks import Stack, forty_lines, ours
 from bench.workbench import LATENCY, Workbench
 
-SECTION = "memory"
+SECTION = "start and memory"
 EVERY = 0.25
 
 
@@ -21,8 +24,9 @@ def measure(bench: Workbench) -> None:
 
 
 def of(bench: Workbench, starting: AbstractContextManager[Stack], rooms: int) -> None:
-    """Idle after the start, then the most that was seen while `rooms` were worked off."""
+    """The start, idle after it, then the most that was seen while `rooms` were worked off."""
     with starting as stack:
+        bench.figures.add(SECTION, "CPU until web and worker are there", stack.name, "s", stack.cpu())
         bench.figures.add(SECTION, "PSS, idle", stack.name, "MB", stack.pss())
         bench.quiet(latency=LATENCY)
         done = threading.Event()
