@@ -195,7 +195,7 @@ class ConcurrentWorker(BaseWorker):
                 following = self._perform(job)
                 if following is not None:
                     self._running[following.id] = arguments_of(following)
-                del self._running[job.id]
+                self._running.pop(job.id, None)
                 job = following
             self._free.release()
 
@@ -239,12 +239,17 @@ class ConcurrentWorker(BaseWorker):
         """Puts a job among RQ's failed ones. Written by hand, for a job that RQ cannot read it cannot save either."""
         self.failed_job_count += 1
         key = Job.redis_job_namespace_prefix + job.id
-        with self.connection.pipeline() as pipeline:
-            pipeline.hset(key, mapping={"status": JobStatus.FAILED.value, "exc_info": zlib.compress(trace.encode())})
-            pipeline.expire(key, FAILURE_KEPT)
-            pipeline.zadd(self._failed_keys[job.queue - 1], {job.id: int(time.time()) + FAILURE_KEPT})
-            pipeline.zrem(self._started_keys[job.queue - 1], f"{job.id}:{self.name}")
-            pipeline.execute()
+        try:
+            with self.connection.pipeline() as pipeline:
+                pipeline.hset(
+                    key, mapping={"status": JobStatus.FAILED.value, "exc_info": zlib.compress(trace.encode())}
+                )
+                pipeline.expire(key, FAILURE_KEPT)
+                pipeline.zadd(self._failed_keys[job.queue - 1], {job.id: int(time.time()) + FAILURE_KEPT})
+                pipeline.zrem(self._started_keys[job.queue - 1], f"{job.id}:{self.name}")
+                pipeline.execute()
+        except redis.RedisError as error:
+            log.error("failed job could not be recorded", job_id=job.id, error=type(error).__name__)
 
     def _beat(self) -> None:
         """Every few seconds: says that the worker lives, whether it is busy, and what it has done."""

@@ -14,7 +14,7 @@ from rq import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from room_reports.dispatch import QUEUES
+from room_reports.dispatch import QUEUES, SUMMARIES
 from tests.processes.conftest import Begin
 from tests.processes.rooms import Scene
 from tests.support.processes import wait_until
@@ -98,3 +98,16 @@ def test_b46_a_planted_job_for_a_real_room_does_nothing_either(scene: Scene, beg
     wait_until(lambda: not scene.redis.exists("rq:job:planted"), what="the job was run")
     assert scene.arrivals(sid) == (1, 1)
     assert worker.stop() == 0
+
+
+def test_b46_a_failure_that_cannot_be_recorded_ends_no_thread(scene: Scene, tmp_path: Path) -> None:
+    one_thread = Scene(scene.server, scene.sandbox, WORKER_THREADS="1", STEP_LEASE="60")
+    one_thread.redis.set(f"rq:failed:{SUMMARIES}", "no list of jobs")
+    one_thread.redis.hset("rq:job:planted", mapping={"status": "queued", "data": b"rubbish"})
+    one_thread.redis.rpush(f"rq:queue:{SUMMARIES}", "planted")
+    sid = one_thread.open()
+    with one_thread.worker(tmp_path / "worker.log") as worker:
+        one_thread.wait_for_all(1)
+        assert worker.lines("failed job could not be recorded")
+        assert worker.stop() == 0
+    assert one_thread.arrivals(sid) == (1, 1)
