@@ -21,6 +21,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from room_reports.slack_text import LONGEST_READ, plain
+from room_reports.templates import TemplateFault
 from room_reports.words import spoken
 
 LONGEST_TEMPLATE = 10_000
@@ -50,13 +51,6 @@ _PUT_IN = re.compile(f"{BEGIN}([^{END}]*){END}")
 _OWN_BASE = re.compile(r"https?://[^/]+/\S*")
 _HARMLESS = re.compile(r"[\w.~%-]*", re.ASCII)
 _BUDGET = " budget"
-
-
-class TemplateFault(Exception):
-    """A template that does not work. `line` counts from 1, None where it cannot be told; no value is in the words."""
-
-    def __init__(self, problem: str, line: int | None = None) -> None:
-        super().__init__(f"line {line}: {problem}" if line else problem)
 
 
 @dataclass

@@ -39,6 +39,13 @@ Maker = Callable[[RoomReport], Made]
 log = structlog.get_logger(__name__)
 
 
+class TemplateFault(Exception):
+    """A template that does not work. `line` counts from 1, None where it cannot be told; no value is in the words."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(f"line {line}: {problem}" if line else problem)
+
+
 def template_problems(settings: Settings) -> list[str]:
     """What is wrong with the templates: each is tried on reports of every kind. Each as "place: line N: what"."""
     problems = []
@@ -52,7 +59,7 @@ def template_problems(settings: Settings) -> list[str]:
 
 def _problem(source: str, settings: Settings) -> str | None:
     from room_reports.sample_reports import sample_reports
-    from room_reports.slack_template import SlackTemplate, TemplateFault
+    from room_reports.slack_template import SlackTemplate
 
     tried = ""
     try:
@@ -70,7 +77,7 @@ def writer_of(settings: Settings, name: str) -> Writer:
     for named, place, source in _templates(settings):
         if named != name:
             continue
-        from room_reports.slack_template import SlackTemplate, TemplateFault
+        from room_reports.slack_template import SlackTemplate
 
         try:
             return Templated(name, SlackTemplate(source or ""))
@@ -135,8 +142,6 @@ class Templated:
 
     def make(self, report: RoomReport, zone: tzinfo) -> Made:
         """The same to look at: a failure is told, and neither logged nor counted."""
-        from room_reports.slack_template import TemplateFault
-
         try:
             return Made(templated_message(report, self._template.render(json.loads(report.to_json()), zone)))
         except TemplateFault as fault:

@@ -23,8 +23,8 @@ from room_reports.reports import RoomReport
 from room_reports.sample_reports import HOSTILE, sample_reports
 from room_reports.service import make_transport
 from room_reports.slack_report import message, templated_message
-from room_reports.slack_template import LONGEST_LINE, LONGEST_TEMPLATE, MOST_TURNS, SlackTemplate, TemplateFault
-from room_reports.templates import template_problems, writer_of
+from room_reports.slack_template import LONGEST_LINE, LONGEST_TEMPLATE, MOST_TURNS, SlackTemplate
+from room_reports.templates import TemplateFault, template_problems, writer_of
 from sandbox.client import Sandbox
 from sandbox.messages import links, mentions, refusal, render
 from tests.support.block_kit import checked
