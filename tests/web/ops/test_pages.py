@@ -14,7 +14,7 @@ import requests
 from flask import render_template
 
 from config.loading import load
-from room_reports.ledger import LaneNews, Outcome
+from room_reports.ledger import LaneNews, LedgerUnavailable, Outcome
 from room_reports.ledger.pages import Place
 from room_reports.web import create_app
 from room_reports.web.ops import listing
@@ -421,6 +421,13 @@ class TestTroubles:
                 answer = operator.get(path)
                 assert answer.status_code == 503
                 assert answer.elapsed.total_seconds() < 10, "bounded, however silent Redis is"
+
+    def test_a_page_whose_time_is_over_asks_no_further(self) -> None:
+        asked: list[str] = []
+        Patience(60).ask(lambda: asked.append("in time"))
+        with pytest.raises(LedgerUnavailable) as error:
+            Patience(0).ask(lambda: asked.append("too late"))
+        assert (asked, error.value.reason) == (["in time"], "timeout")
                 assert "Redis takes too long" in answer.text
                 assert f'href="{path}"' in answer.text
             server.go_on()
