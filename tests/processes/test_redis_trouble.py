@@ -30,12 +30,13 @@ def test_b36_redis_restarts_under_an_idle_worker(scene: Scene, begin: Begin) -> 
 
 
 def test_b36_redis_restarts_in_the_middle_of_a_job(scene: Scene, begin: Begin) -> None:
-    scene.sandbox.slack.latency(0.4)
+    scene.sandbox.slack.latency(0.6)
     worker = begin()
     sid = scene.open()
-    wait_until(lambda: scene.sandbox.slack.history(sid), what="the delivery is on its way")
+    wait_until(lambda: scene.sandbox.slack.history(sid), what="one delivery is on its way")
+    wait_until(lambda: scene.state(sid, "webhook") == "delivered", what="the other one is written down")
     scene.server.kill()
-    time.sleep(0.8)  # the answer of Slack comes meanwhile and cannot be written
+    time.sleep(1)  # the answer of Slack comes meanwhile and cannot be written
     scene.server.start()
     scene.wait_for_all(1)
     assert scene.outcomes(sid) == DONE
