@@ -18,7 +18,6 @@ from sandbox.client import Sandbox
 from sandbox.options import ACCOUNT_SID, API_KEY, API_SECRET
 from sandbox.summaries import room_sid
 
-NOW = datetime.now(UTC)
 LIST = "list"
 
 
@@ -30,7 +29,8 @@ def insights(sandbox: Sandbox) -> Iterator[InsightsClient]:
 
 
 def listed(insights: InsightsClient) -> list[str]:
-    pages = insights.completed_rooms(created_after=NOW - timedelta(days=8), created_before=NOW + timedelta(minutes=1))
+    now = datetime.now(UTC)
+    pages = insights.completed_rooms(created_after=now - timedelta(days=8), created_before=now + timedelta(minutes=1))
     return [room.room_sid for page in pages for room in page]
 
 
