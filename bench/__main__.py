@@ -36,12 +36,15 @@ MEASUREMENTS: dict[str, Callable[[Workbench], None]] = {
     "workers": growth.by_workers,
     "pages": pages.measure,
 }
+BY_NAME_ONLY = ("idle", "finished", "pages")
+"""What says something of this service alone, with nothing beside it to compare."""
 
 
 def main() -> int:
     """Runs the benchmark. Returns 1 when a measurement broke off; a ratio that is missed is said and no failure."""
     options = parser().parse_args()
-    chosen = [name for name in MEASUREMENTS if not options.only or name in options.only]
+    usual = [name for name in MEASUREMENTS if name not in BY_NAME_ONLY]
+    chosen = [name for name in MEASUREMENTS if name in (options.only or usual)]
     figures, foreign, broken, start = Figures(), dict[str, float](), dict[str, str](), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.scratch) as directory:
         # Signatures of reports are not checked by the fake receiver: its CPU would only slow everyone down alike.
@@ -69,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: to see that it works")
-    parser.add_argument("--only", type=lambda text: text.split(","), help=f"some of: {','.join(MEASUREMENTS)}")
+    only = f"some of {','.join(MEASUREMENTS)} (default: all but {', '.join(BY_NAME_ONLY)})"
+    parser.add_argument("--only", type=lambda text: text.split(","), help=only)
     parser.add_argument(
         "--out", type=Path, default=ROOT / "bench" / "results", help="folder for the tables and the plot"
     )

@@ -49,6 +49,12 @@ def of_rooms(figures: Figures) -> list[Mark]:
         ),
         Mark("rooms a second, 128 threads: 16 threads", "at least", 2.5, rate(OURS, OURS, what=many, other_what=few)),
         Mark("CPU a room, 16 threads: bare loop", "at most", 2, cpu(BARE_LOOP, what=few, other_what=few)),
+        Mark(
+            "CPU a room, 16 threads, every fetch exactly as long: bare loop",
+            "at most",
+            2,
+            cpu(BARE_LOOP, what=alike, other_what=alike),
+        ),
         Mark("CPU a room, 128 threads: bare loop", "at most", 2, cpu(BARE_LOOP, what=many, other_what=many)),
         Mark("CPU a room, 16 threads: forty lines", "at most", 0.1, cpu(FORTY_LINES, what=few, other_what=stock)),
     ]
