@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -10,12 +11,15 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.connection import UnixDomainSocketConnection
 from redis.retry import Retry
 
 from room_reports.dispatch import queue_entry
 from room_reports.ledger import Lane, Ledger, Outcome
+from room_reports.ledger.scripts import lua_literal
 from tests.support.processes import ROOT
 from tests.support.servers import RedisServer
 
@@ -94,6 +98,14 @@ def test_scripts_that_the_server_forgot_are_sent_again(connection: redis.Redis) 
     assert open_room(ledger) == "opened"
     connection.script_flush()
     assert open_room(ledger) == "known"
+
+
+@given(st.recursive(st.text() | st.booleans() | st.integers(-(10**9), 10**9), lambda one: st.lists(one, min_size=1)))
+def test_what_is_written_into_a_script_means_there_what_it_says(valkey: RedisServer, value: object) -> None:
+    with valkey.client() as client:
+        answer = client.eval(f"return cjson.encode({{{lua_literal(value)}}})", 0)
+    assert isinstance(answer, bytes)
+    assert json.loads(answer) == [value]
 
 
 def test_a_connection_that_the_server_closed_is_made_anew(valkey: RedisServer, connection: redis.Redis) -> None:

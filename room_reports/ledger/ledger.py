@@ -97,10 +97,10 @@ class Ledger(LedgerReader):
         )
         self.pages = Pages(connection, prefix=prefix)
         self.sign_ins = SignIns(connection, prefix=prefix)
-        self._scripts = Scripts(
+        self.scripts = Scripts(
             connection.connection_pool, prefix=prefix, lease=lease, retention=retention, lanes=lanes, queue=queue
         )
-        self.digests = Digests(connection, self._scripts, prefix=prefix)
+        self.digests = Digests(connection, self.scripts, prefix=prefix)
 
     # Receiving
 
@@ -318,7 +318,7 @@ class Ledger(LedgerReader):
 
     def _run(self, script: str, *args: str | int, replicas: int = 0) -> Any:
         with guarded():
-            return self._scripts.run(script, *args, replicas=replicas)
+            return self.scripts.run(script, *args, replicas=replicas)
 
 
 def order_of(

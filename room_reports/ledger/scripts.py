@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import string
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "add": ("prefix",),
     "note_digest": ("prefix",),
 }
-"""What each script needs to be told of the configuration. All of it is parsed at every call, so no more than that."""
+"""What each script needs to know of the configuration. All of it is made at every call, so no more than that."""
 
 
 BEHIND_PRELUDE: Mapping[str, tuple[str, ...]] = {
@@ -113,16 +113,15 @@ class Scripts:
                 "longest": lease * LONGEST_JOB,
             },
         }
-        self._configurations = {
-            script: json.dumps({name: whole[name] for name in names}) for script, names in NEEDS.items()
-        }
+        self._whole = whole
+        self._sources: dict[str, tuple[str, str]] = {}
 
     def run(self, script: str, *args: str | int, replicas: int = 0) -> Any:
         """What the script answers, once so many replicas have what it wrote. Raises redis-py's errors."""
-        source, digest = source_of(script)
+        source, digest = self.source_of(script)
         # RQ keeps times as text in this form; the scripts take their own time from Redis.
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        arguments = (self._configurations[script], stamp, *args)
+        arguments = (stamp, *args)
         try:
             return self._call(lambda client: client.evalsha(digest, 0, *arguments), replicas=replicas)
         except exceptions.NoScriptError:
@@ -151,12 +150,27 @@ class Scripts:
         client: redis.Redis = self._held.client
         return client
 
+    def source_of(self, script: str) -> tuple[str, str]:
+        """The text of a script behind its configuration, the constants and the prelude, and the digest by which Redis
+        knows it. Written into it, a configuration costs a third of what it does as JSON in an argument."""
+        found = self._sources.get(script)
+        if found is None:
+            cfg = lua_literal({name: self._whole[name] for name in NEEDS[script]})
+            source = f"local cfg = {cfg}\n{constants()}{text_of(script)}"
+            found = self._sources[script] = source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        return found
 
-@cache
-def source_of(script: str) -> tuple[str, str]:
-    """The text of a script behind the constants and the prelude, and the digest by which Redis knows it."""
+
+def text_of(script: str) -> str:
+    """What stands in the files of a script, the prelude first."""
     folder = Path(__file__).with_name("lua")
-    constants = {
+    parts = ("prelude", *BEHIND_PRELUDE.get(script, ()), script)
+    return "".join((folder / f"{part}.lua").read_text() for part in parts)
+
+
+def constants() -> str:
+    """The constants of this module that the scripts know by name."""
+    known = {
         "SCHEMA": SCHEMA,
         "ATTEMPTS_KEPT": ATTEMPTS_KEPT,
         "FAILURES_THAT_HOLD": FAILURES_THAT_HOLD,
@@ -165,9 +179,18 @@ def source_of(script: str) -> tuple[str, str]:
         "JOB_KEPT": JOB_KEPT,
         "LENGTHS_KEPT": LENGTHS_KEPT,
         "LOST_SHARE": LOST_SHARE,
-        "BUCKETS": "{" + ", ".join(map(str, BUCKETS)) + "}",
+        "BUCKETS": BUCKETS,
     }
-    head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
-    parts = ("prelude", *BEHIND_PRELUDE.get(script, ()), script)
-    source = head + "".join((folder / f"{part}.lua").read_text() for part in parts)
-    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return "".join(f"local {name} = {lua_literal(value)}\n" for name, value in known.items())
+
+
+def lua_literal(value: object) -> str:
+    """A value as Lua writes it: mappings and sequences as tables, text byte by byte where it is not plain."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"[{lua_literal(name)}] = {lua_literal(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, str):
+        plain = string.ascii_letters + string.digits + ":_-. "
+        return '"' + "".join(chr(byte) if chr(byte) in plain else f"\\{byte:03}" for byte in value.encode()) + '"'
+    if isinstance(value, Sequence):
+        return "{" + ", ".join(map(lua_literal, value)) + "}"
+    return json.dumps(value)

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import redis
 
-from room_reports.ledger.scripts import NEEDS, source_of
+from config.loading import load
+from room_reports.lanes import make_ledger
+from room_reports.ledger import Ledger
+from room_reports.ledger.scripts import NEEDS
 from sandbox.client import Sandbox
 from tests.conftest import StartWeb
 from tests.processes.rooms import Scene
@@ -33,15 +36,14 @@ PER_ROOM = {
     "finish": 3,
 }
 
-SCRIPTS = {source_of(name)[1]: name for name in NEEDS}
-
 
 def test_a_callback_costs_one_round_trip(
     valkey: RedisServer, redis_url: str, sandbox: Sandbox, start_web: StartWeb
 ) -> None:
-    web = start_web(settings_for(redis_url))
+    env = settings_for(redis_url)
+    web = start_web(env)
     sandbox.configure(callback_url=f"{web.url}/twilio/rooms")
-    with commands(valkey) as seen:
+    with valkey.client() as client, commands(valkey, make_ledger(load(env), client)) as seen:
         answers = sandbox.twilio.end_rooms(ROOMS)
     assert {answer.status for answer in answers} == {204}
     assert_each(between(seen(), "open"), PER_CALLBACK)
@@ -52,7 +54,7 @@ def test_a_finished_room_costs_three_round_trips(valkey: RedisServer, sandbox: S
     scene.redis.flushall()
     for number in range(ROOMS):
         scene.open(number)
-    with commands(valkey) as seen, scene.worker(tmp_path / "worker.log") as worker:
+    with commands(valkey, scene.ledger) as seen, scene.worker(tmp_path / "worker.log") as worker:
         wait_until(lambda: len(worker.lines("report delivered")) == 2 * ROOMS, what="every report is delivered")
     assert_each(between(seen(), "finish"), PER_ROOM)
 
@@ -70,8 +72,12 @@ def between(seen: list[str], last: str) -> list[str]:
 
 
 @contextmanager
-def commands(server: RedisServer) -> Iterator[Callable[[], list[str]]]:
-    """Gives a function that names, after the block, what clients asked meanwhile: a script, or a command."""
+def commands(server: RedisServer, ledger: Ledger) -> Iterator[Callable[[], list[str]]]:
+    """Gives a function that names, after the block, what clients asked meanwhile: a script, or a command.
+
+    `ledger`: one with the settings of those who ask, for its scripts hold them.
+    """
+    scripts = {ledger.scripts.source_of(name)[1]: name for name in NEEDS}
     end = "the end of what is watched"
     found: list[str] = []
     # The second client waits without a limit: nothing is asked while a process starts, however long that takes.
@@ -83,7 +89,7 @@ def commands(server: RedisServer) -> Iterator[Callable[[], list[str]]]:
                 if end in one["command"]:
                     return
                 if one["client_type"] != "lua":
-                    found.append(name_of(one["command"]))
+                    found.append(name_of(one["command"], scripts))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -94,7 +100,7 @@ def commands(server: RedisServer) -> Iterator[Callable[[], list[str]]]:
             watcher.join()
 
 
-def name_of(command: str) -> str:
+def name_of(command: str, scripts: Mapping[str, str]) -> str:
     """The script that is run, or the command. A script that the server does not have yet is sent whole."""
     called = re.match(r"evalsha (\w+)", command, re.IGNORECASE)
-    return SCRIPTS.get(called[1], called[1]) if called else command.partition(" ")[0].lower()
+    return scripts.get(called[1], called[1]) if called else command.partition(" ")[0].lower()

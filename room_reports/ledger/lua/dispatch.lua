@@ -1,6 +1,6 @@
 -- Queues a job for each step that is due, lane by lane. Returns {how many, seconds until the next is due or ''}.
--- ARGV[3]: lanes as a JSON list.
-local lanes = cjson.decode(ARGV[3])
+-- ARGV[2]: lanes as a JSON list.
+local lanes = cjson.decode(ARGV[2])
 local queued, wake = 0, nil
 
 local function wake_at(at)
@@ -61,7 +61,7 @@ local function dispatch_lane(lane)
   end
   local sent = 0
   local looked_at = math.max(room_left, LOST_SHARE)
-  for _, sid in ipairs(redis.call('ZRANGEBYSCORE', due_key(lane), '-inf', precise(now), 'LIMIT', 0, looked_at)) do
+  for _, sid in ipairs(redis.call('ZRANGEBYSCORE', due_key(lane), '-inf', now_text, 'LIMIT', 0, looked_at)) do
     local step, found = unfinished_step(lane, sid)
     if not found[1] or FINAL[found[1]] then
       redis.call('ZREM', due_key(lane), sid)

@@ -1,8 +1,8 @@
 -- Writes the outcome of a running attempt, if it is still the step's current one, and all that follows from it.
--- ARGV[3]: the outcome as JSON, with a token that no other call has, so that asking twice is safe. Returns {'stale'}, or
+-- ARGV[2]: the outcome as JSON, with a token that no other call has, so that asking twice is safe. Returns {'stale'}, or
 -- {'ok', what became of the lane's hold, the step that goes on in the same job: {step, attempt, time, series}, what was
 -- taken where none does}.
-local outcome = cjson.decode(ARGV[3])
+local outcome = cjson.decode(ARGV[2])
 local sid, step = outcome.sid, outcome.step
 local key = row_key(sid)
 
@@ -17,7 +17,7 @@ local room_state, opened, ended, steps = unpack(found, 7, 10)
 local function begun_before()
   for _, name in ipairs(outcome.opens) do
     local it = redis.call('HMGET', key, name .. '.state', name .. '.token', name .. '.attempt', name .. '.series')
-    if it[1] == 'running' and it[2] == outcome.token then return {name, it[3], precise(now), it[4]} end
+    if it[1] == 'running' and it[2] == outcome.token then return {name, it[3], now_text, it[4]} end
   end
   return nil
 end
@@ -35,7 +35,7 @@ if state ~= 'running' then return {'stale'} end
 -- A lane is held when its other side asked for it, refuses us as a whole, or failed many times in a row.
 local function hold_lane(kind, seconds)
   local event = redis.call('EXISTS', hold_key(lane)) == 1 and 'extended' or 'held'
-  if event == 'held' then redis.call('HSET', hold_key(lane), 'since', precise(now)) end
+  if event == 'held' then redis.call('HSET', hold_key(lane), 'since', now_text) end
   local number = redis.call('HINCRBY', hold_key(lane), 'count', 1)
   local pause = math.min(outcome.waits[math.min(number, #outcome.waits)], LONGEST_PROBE_PAUSE)
   redis.call('HSET', hold_key(lane), 'kind', kind, 'reason', outcome.reason, 'detail', outcome.detail,
@@ -111,13 +111,13 @@ local function open_steps()
     local its_series = (had_series or 0) + 1
     if not had_series then add(names, name) else redis.call('HDEL', key, name .. '.reason', name .. '.finished') end
     if its_state == 'running' then
-      add(fields, name .. '.series', its_series, name .. '.since', precise(now), name .. '.tries', 0)
+      add(fields, name .. '.series', its_series, name .. '.since', now_text, name .. '.tries', 0)
     else
       -- What its first part has noted is not in the hands of whoever goes on here.
       local goes_on = outcome.go_on and not following and not had_series
       local begun = start_series(fields, sid, name, its_series, its_attempt, goes_on and outcome.token)
       if begun and goes_on then
-        following = {name, its_attempt + 1, precise(now), its_series}
+        following = {name, its_attempt + 1, now_text, its_series}
       end
     end
   end
@@ -144,7 +144,7 @@ local function state_of_room()
 end
 
 redis.call('ZREM', due_key(lane), sid)
-add(fields, step .. '.finished', precise(now))
+add(fields, step .. '.finished', now_text)
 -- A resend, days later, would say nothing of how fast reports are.
 if outcome.state ~= 'dead' and series == '1' then
   observe('seconds_from_end', step, math.max(now - (tonumber(ended) or tonumber(opened)), 0))
@@ -166,7 +166,7 @@ if #outcome.opens > 0 then following = open_steps() end
 local new_state = state_of_room()
 if new_state ~= 'open' then
   move_room(fields, sid, room_state, new_state, opened)
-  add(fields, 'finished', precise(now))
+  add(fields, 'finished', now_text)
   expire_room(sid)
 end
 write(sid, fields)

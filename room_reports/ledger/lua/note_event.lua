@@ -1,11 +1,11 @@
 -- Takes what an event says of a room: opens it, or has its summary step go on at once with the summary that is in the
--- event. ARGV[3]: the event as JSON. Returns 'opened', 'expired', 'advanced', 'known' or 'late'.
-local event = cjson.decode(ARGV[3])
+-- event. ARGV[2]: the event as JSON. Returns 'opened', 'expired', 'advanced', 'known' or 'late'.
+local event = cjson.decode(ARGV[2])
 local sid, key = event.sid, row_key(event.sid)
 local found = redis.call('HMGET', key, 'state', 'summary.state', 'summary.attempt', 'summary.source', 'issues', 'lane')
 local room_state, state, attempt, source, issues = unpack(found, 1, 5)
 account_lane = found[6] or (not room_state and event.lane ~= '' and event.lane) or account_lane
-local fields, opened = {}, precise(now)
+local fields, opened = {}, now_text
 
 -- Nothing has to be asked for, so neither a hold nor a rate of Twilio's lane is waited for. An attempt that runs is
 -- fenced off by the next one.

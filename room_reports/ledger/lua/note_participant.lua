@@ -1,6 +1,6 @@
--- Takes what an event says of one participant. ARGV[3]: {sid, field, record, most, kept} as JSON. Returns 'joined', 'early'
+-- Takes what an event says of one participant. ARGV[2]: {sid, field, record, most, kept} as JSON. Returns 'joined', 'early'
 -- when the room is not known yet, 'known', or 'late' when its report is out.
-local event = cjson.decode(ARGV[3])
+local event = cjson.decode(ARGV[2])
 local sid = event.sid
 local found = redis.call('HMGET', row_key(sid), 'state', 'summary.state', event.field)
 local target = found[1] and row_key(sid) or aside_key(sid)

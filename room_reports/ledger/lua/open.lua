@@ -1,6 +1,6 @@
 -- Opens a room: its row, its summary step in the due index and that step's RQ job, together or not at all.
--- ARGV[3]: the room as JSON. Returns 'opened', 'known' or 'expired'.
-local room = cjson.decode(ARGV[3])
+-- ARGV[2]: the room as JSON. Returns 'opened', 'known' or 'expired'.
+local room = cjson.decode(ARGV[2])
 local sid = room.sid
 -- Asked for in one command, for there is hardly ever either: the row, and what events told of its participants before it.
 local aside = cfg.prefix .. 'aside:' .. sid
@@ -11,7 +11,7 @@ if is_there and redis.call('EXISTS', row_key(sid)) == 1 then
 end
 
 if room.lane ~= '' then account_lane = room.lane end
-local opened = precise(now)
+local opened = now_text
 local state = room.expired and 'expired' or 'open'
 local fields = {'schema', SCHEMA, 'state', state, 'opened', opened, 'account', room.account, 'name', room.name,
   'ended', room.ended, 'callback', room.callback, 'source', room.source, 'request_id', room.request_id}

@@ -1,11 +1,10 @@
--- Shared by every script. ARGV[1]: what this process was configured with, as far as the script needs it, as JSON; ARGV[2]:
--- the caller's time as RQ writes it, for RQ's own display only. Every decision uses the time of the server, so clocks of
--- workers do not matter. The names in capitals that are not set here are written before this text: see `scripts.py`.
+-- Shared by every script. ARGV[1]: the caller's time as RQ writes it, for RQ's own display only. Every decision uses the
+-- time of the server, so clocks of workers do not matter. `cfg`, what this process was configured with as far as the
+-- script needs it, and the names in capitals that are not set here are written before this text: see `scripts.py`.
 --
 -- A command of Redis costs about as much as everything around it, and a record in its append-only file besides. So the
 -- fields of a row are collected, name and value in turn, and written by one command.
-local cfg = cjson.decode(ARGV[1])
-local stamp = ARGV[2]
+local stamp = ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 
@@ -33,9 +32,11 @@ local function lane_of(step)
 end
 
 local function precise(seconds) return string.format('%.6f', seconds) end
+local now_text = precise(now)
 
 local function add(fields, ...)
-  for _, word in ipairs({...}) do fields[#fields + 1] = word end
+  local length = #fields
+  for i, word in ipairs({...}) do fields[length + i] = word end
 end
 
 local function write(sid, fields) redis.call('HSET', row_key(sid), unpack(fields)) end
@@ -78,7 +79,7 @@ local function queue_attempt(fields, sid, step, attempt)
   local kind, queue = kind_of(step), cfg.queue
   local id = queue.tag .. sid .. '-' .. step .. '-' .. attempt
   local data = '["' .. kind.call .. '", null, ["' .. sid .. '", "' .. step .. '", ' .. attempt .. '], {}]'
-  add(fields, step .. '.state', 'queued', step .. '.attempt', attempt, step .. '.queued', precise(now))
+  add(fields, step .. '.state', 'queued', step .. '.attempt', attempt, step .. '.queued', now_text)
   set_due(sid, step, now + cfg.lease)
   if attempt > 1 then redis.call('DEL', queue.job .. queue.tag .. sid .. '-' .. step .. '-' .. (attempt - 1)) end
   redis.call('HSET', queue.job .. id, 'data', data, 'origin', kind.origin, 'created_at', stamp, 'enqueued_at', stamp,
@@ -114,7 +115,7 @@ end
 -- whether its next attempt was made.
 local function start_series(fields, sid, step, series, attempt, token)
   local lane = lane_of(step)
-  add(fields, step .. '.series', series, step .. '.since', precise(now), step .. '.tries', 0)
+  add(fields, step .. '.series', series, step .. '.since', now_text, step .. '.tries', 0)
   if not is_free(lane) or (token and take_token(lane, 'sent')) then
     add(fields, step .. '.state', 'waiting', step .. '.attempt', attempt)
     set_due(sid, step, now)

@@ -1,6 +1,6 @@
--- Asks for deliveries again: a new series for each, due at once. ARGV[3]: {sid, steps, record} as JSON.
+-- Asks for deliveries again: a new series for each, due at once. ARGV[2]: {sid, steps, record} as JSON.
 -- Returns the steps that were started anew; one that is not finished is left as it is.
-local wish = cjson.decode(ARGV[3])
+local wish = cjson.decode(ARGV[2])
 local sid, key = wish.sid, row_key(wish.sid)
 local started, fields = {}, {}
 for _, step in ipairs(wish.steps) do

@@ -39,7 +39,7 @@ local function take_jobs(worker, token, wanted, done, taken)
       local row = sid and begin_attempt(sid, step, attempt, token)
       if row then
         mark_started(worker, id, number)
-        add(answer, {id, number, data, {sid, step, attempt, precise(now), row}})
+        add(answer, {id, number, data, {sid, step, attempt, now_text, row}})
       elseif sid then
         clear_job(worker, id, number)
       else
