@@ -91,7 +91,7 @@ class Scripts:
     ) -> None:
         self._pool = pool
         self._held = threading.local()
-        whole = {
+        self._configuration = {
             "prefix": prefix,
             "lease": lease,
             "retention": int(retention),
@@ -113,7 +113,6 @@ class Scripts:
                 "longest": lease * LONGEST_JOB,
             },
         }
-        self._whole = whole
         self._sources: dict[str, tuple[str, str]] = {}
 
     def run(self, script: str, *args: str | int, replicas: int = 0) -> Any:
@@ -155,7 +154,7 @@ class Scripts:
         knows it. Written into it, a configuration costs a third of what it does as JSON in an argument."""
         found = self._sources.get(script)
         if found is None:
-            cfg = lua_literal({name: self._whole[name] for name in NEEDS[script]})
+            cfg = lua_literal({name: self._configuration[name] for name in NEEDS[script]})
             source = f"local cfg = {cfg}\n{constants()}{text_of(script)}"
             found = self._sources[script] = source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         return found
