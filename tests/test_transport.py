@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
+import sys
 import threading
 import time
 import traceback
@@ -119,6 +120,21 @@ def test_post_sends_the_body_as_it_is(transport: Transport) -> None:
     assert b"Content-Type: application/json" in head
     assert b"chunked" not in head
     assert b"Content-Length: 0" in peer.requests[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a socket does not tell")
+def test_head_and_body_of_a_post_arrive_in_one_packet(transport: Transport) -> None:
+    packets: list[int] = []
+
+    def count(exchange: Exchange) -> None:
+        told = exchange.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+        packets.append(int.from_bytes(told[152:156], sys.byteorder))  # tcpi_data_segs_in of <linux/tcp.h>
+        exchange.send(reply(b"ok"))
+
+    with Peer(count) as peer:
+        for _ in range(2):
+            transport.post(peer.url(), b"x" * 2000, headers={})
+    assert packets == [1, 2]
 
 
 def test_any_status_is_a_response(transport: Transport) -> None:

@@ -156,6 +156,7 @@ class _Connection(HTTPConnection):
 
     _replies = 0
     _used = 0.0
+    _gathered: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
         limits = current.limits
@@ -190,8 +191,14 @@ class _Connection(HTTPConnection):
         if self.sock is None:
             self.connect()
         self.sock.settimeout(read_timeout)
-        with suppress(BrokenPipeError):  # a peer that does not read on may have answered
+        gathered: list[bytes] = []
+        self._gathered = gathered
+        try:
             http.client.HTTPConnection.request(self, method, target, body, headers)
+        finally:
+            self._gathered = None
+        with suppress(BrokenPipeError):  # a peer that does not read on may have answered
+            self.sock.sendall(b"".join(gathered))
         stale = False
         try:
             response = http.client.HTTPConnection.getresponse(self)
@@ -204,6 +211,13 @@ class _Connection(HTTPConnection):
         self._replies += 1
         self._used = time.monotonic()
         return response
+
+    def send(self, data: Any) -> None:
+        """Sends at once but for a request: its head and its body, which come one by one, go out together."""
+        if self._gathered is None:
+            super().send(data)
+        else:
+            self._gathered.append(data)
 
     @property
     def is_connected(self) -> bool:
