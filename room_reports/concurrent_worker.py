@@ -224,8 +224,15 @@ class ConcurrentWorker(BaseWorker):
         return following
 
     def _next_job(self, job: Taken) -> NextJob | None:
-        """The wish of a thread that is done with this one; none when it is not the time to take any."""
-        return None if self._stop_requested or self._suspended else NextJob(self.name, job)
+        """The wish of a thread that is done with this one; none when it is not the time to take any.
+
+        A thread whose job was of the queue that is served first takes of another one next, as long as what waits there
+        is no more than the other threads will come to. Else threads that began together would stay together: whoever
+        is early would help the others out, and all of them would begin to wait for Twilio at one time.
+        """
+        if self._stop_requested or self._suspended:
+            return None
+        return NextJob(self.name, job, may_wait=self._threads if job.queue == 1 else 0)
 
     def _call(self, job: Taken) -> None:
         """Calls what a job names that the ledger did not write, or not as it stands. Raises where that is not ours."""

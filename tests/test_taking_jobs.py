@@ -176,3 +176,20 @@ def test_an_attempt_that_was_fenced_off_takes_none(ledger: Ledger, summaries: Qu
     ledger.dispatch()
     assert ledger.finish(job.claim, DELIVERED, took=LEASE, next_job=NextJob(WORKER, job)) is None
     assert len(ids_in(summaries)) == 1
+
+
+@pytest.mark.parametrize(("waiting", "step"), [(1, "summary"), (2, "webhook")])
+def test_deliveries_may_wait_while_they_are_few(ledger: Ledger, waiting: int, step: str) -> None:
+    for number in range(waiting + 2):
+        open_room(ledger, number)
+    claims = [job.claim for job in ledger.take(WORKER, waiting + 1)]
+    for claim in claims:
+        assert claim is not None
+        assert ledger.finish(claim, complete("webhook"), took=0.1) is not None
+    job = take_one(ledger)
+    assert job.claim is not None
+    finished = ledger.finish(job.claim, DELIVERED, took=0.1, next_job=NextJob(WORKER, job, may_wait=2))
+    assert finished is not None
+    assert finished.taken is not None
+    assert finished.taken.claim is not None
+    assert finished.taken.claim.step == step

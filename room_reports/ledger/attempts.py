@@ -111,10 +111,14 @@ class Taken:
 
 @dataclass(frozen=True)
 class NextJob:
-    """A wish for another job, of the worker that is done with this one."""
+    """A wish for another job, of the worker that is done with this one.
+
+    `may_wait`: while fewer jobs than this wait in the queue that is served first, it is served last.
+    """
 
     worker: str
     done: Taken
+    may_wait: int = 0
 
 
 LaneNews = Literal["healthy", "failing", "heals", "operator", "neutral"]

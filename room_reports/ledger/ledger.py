@@ -237,7 +237,7 @@ class Ledger(LedgerReader):
         if outcome.lane in HOLDING:
             change["waits"] = self._waits_of(claim)
         if next_job is not None:
-            change["take"] = order_of(next_job.worker, 1, done=[next_job.done])
+            change["take"] = order_of(next_job.worker, 1, done=[next_job.done], may_wait=next_job.may_wait)
         asked = time.monotonic()
         answer = self._run("finish", json.dumps(change))
         if answer[0] == b"stale":
@@ -322,10 +322,10 @@ class Ledger(LedgerReader):
 
 
 def order_of(
-    worker: str, count: int, *, done: Sequence[Taken] = (), popped: Sequence[tuple[str, int]] = ()
+    worker: str, count: int, *, done: Sequence[Taken] = (), popped: Sequence[tuple[str, int]] = (), may_wait: int = 0
 ) -> list[Any]:
     """What `take_jobs` is to do, with a token that no other call has."""
-    return [worker, secrets.token_hex(8), count, [(job.id, job.queue) for job in done], list(popped)]
+    return [worker, secrets.token_hex(8), count, [(job.id, job.queue) for job in done], list(popped), may_wait]
 
 
 def taken_from(entry: list[Any], asked: float) -> Taken:

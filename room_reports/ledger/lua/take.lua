@@ -1,3 +1,2 @@
--- Takes jobs. ARGV[2]: {worker, token, how many, jobs that were done, jobs that were popped already} as JSON; a job is
--- {id, number of its queue}. Returns what `take_jobs` does.
+-- Takes jobs. ARGV[2]: what `take_jobs` is given, as JSON. Returns what that does.
 return take_jobs(unpack(cjson.decode(ARGV[2])))

@@ -21,14 +21,18 @@ local function attempt_of(data)
 end
 
 -- Clears away the jobs that were done, takes up to `wanted` others off their queues, behind those that were popped
--- already, and starts their attempts. A job is {id, number of its queue}. Returns {id, number of its queue, data} for
--- each job taken; behind it, where it is for an attempt of ours, {room SID, step, attempt, time, row}. A job whose attempt
--- may not begin is done at once.
-local function take_jobs(worker, token, wanted, done, taken)
+-- already, and starts their attempts. A job is {id, number of its queue}. While fewer than `may_wait` jobs wait in the
+-- queue that is served first, it is served last. Returns {id, number of its queue, data} for each job taken; behind it,
+-- where it is for an attempt of ours, {room SID, step, attempt, time, row}. A job whose attempt may not begin is done at
+-- once.
+local function take_jobs(worker, token, wanted, done, taken, may_wait)
   for _, job in ipairs(done) do clear_job(worker, unpack(job)) end
-  for number, list in ipairs(cfg.jobs.lists) do
+  local lists = cfg.jobs.lists
+  local first, last, onwards = 1, #lists, 1
+  if may_wait > 0 and redis.call('LLEN', lists[1]) < may_wait then first, last, onwards = last, first, -1 end
+  for number = first, last, onwards do
     if wanted <= #taken then break end
-    for _, id in ipairs(redis.call('LPOP', list, wanted - #taken) or {}) do add(taken, {id, number}) end
+    for _, id in ipairs(redis.call('LPOP', lists[number], wanted - #taken) or {}) do add(taken, {id, number}) end
   end
   local answer = {}
   for _, job in ipairs(taken) do
