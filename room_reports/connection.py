@@ -35,6 +35,9 @@ OTHER_CONNECTIONS = 16
 
 LOOP_RETRIES = 0
 
+READ_SIZE = 16_384
+"""Bytes of the buffer that every connection keeps. A row fits; redis-py's own size is four times that, for every thread."""
+
 SENTINEL_ANSWER = 0.25
 """Seconds for each sentinel that is asked where the master is. Short, for the next one knows it as well, and a callback
 may have to wait until the last one is reached; the one that answered is asked first the next time."""
@@ -155,6 +158,7 @@ def command_client(settings: Settings) -> redis.Redis:
 
 
 def _client(settings: Settings, **options: Any) -> redis.Redis:
+    options["socket_read_size"] = READ_SIZE
     url = settings.redis_url.get_secret_value()
     if is_sentinel_url(url):
         return _sentinel_client(settings, parse_sentinel_url(url), options)
