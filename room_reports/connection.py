@@ -36,7 +36,7 @@ OTHER_CONNECTIONS = 16
 LOOP_RETRIES = 0
 
 READ_SIZE = 16_384
-"""Bytes of the buffer that every connection keeps. A row fits; redis-py's own size is four times that for each thread."""
+"""Bytes that every connection keeps for reading. A row fits; redis-py itself keeps four times that, for each thread."""
 
 SENTINEL_ANSWER = 0.25
 """Seconds for each sentinel that is asked where the master is. Short, for the next one knows it as well, and a callback
