@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from bench.figures import Figures, Mark
 from bench.measures import delay, growth, memory, pages, receive, rooms, waiting
@@ -119,8 +118,3 @@ def of_the_rest(figures: Figures) -> list[Mark]:
         two = figures.ratios(growth.WORKERS, "rooms a second", "2", "1")
         marks.append(Mark("rooms a second, two workers: one", "at least", 1.8, two))
     return marks
-
-
-def missed(marks: Sequence[Mark]) -> list[Mark]:
-    """Those that were not reached."""
-    return [mark for mark in marks if not mark.reached]

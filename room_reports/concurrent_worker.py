@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 
 class ConcurrentWorker(BaseWorker):
-    """Runs the jobs of its queues on `threads` threads, those of the first queue first.
+    """Runs the jobs of its queues on `threads` threads, those of the first queue first, but for a few that may wait.
 
     `ledger`: for the main loop, so no more patient with Redis than one that has to hear when it is to stop; `work_off`:
     makes an attempt that has begun, and takes the next job with the end of it; `calls`: the only functions that a job

@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 def queues_of(prefix: str) -> tuple[str, str]:
     """RQ's queues for the ledger with this prefix, so that installations on one Redis take no job of one another.
 
-    The one first that workers serve first: a room that was begun is finished before another is begun, so however many
-    summaries wait, a report is on its way as soon as it is known.
+    The one first that workers serve first: rooms that were begun are finished before others are begun, but for as many
+    deliveries as have a thread coming to them. So however many summaries wait, a report is on its way once it is known.
     """
     name = prefix.removesuffix(":")
     return f"{name}-deliveries", name
