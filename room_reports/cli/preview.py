@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from room_reports.costs import Rates
 from room_reports.insights import state_of
 from room_reports.report_building import build_report
 from room_reports.reports import Provenance, RoomReport
+from room_reports.slack_blocks import Message
 from room_reports.story import report_of
 from room_reports.templates import Made, makers_of
 from room_reports.words import clean
@@ -69,18 +71,23 @@ def preview(source: str, form: str | None, as_json: bool) -> None:
     elif form == "webhook":
         click.echo(body)
     else:
-        click.echo(f"{heading('Slack, as text')}\n{readable(text)}\n\n{heading('Slack, the payload')}")
-        print_json(payload)
-        for name, other in named.items():
-            if other != built_in.message:
-                click.echo(f"\n{heading(f'{name}, by its template and time zone')}")
-                print_json(other)
-        first = forms["provisional"]["text"]
-        click.echo(f"\n{heading('Slack app, until the report is there')}\n{readable(first)}")
-        if forms["thread"]:
-            click.echo(f"\n{heading('Slack app, in the thread below')}\n{readable(forms['thread']['text'])}")
-        click.echo(f"\n{heading(f'Webhook, the body ({len(body)} bytes)')}")
-        print_json(json.loads(body))
+        others = {name: message for name, message in named.items() if message != built_in.message}
+        show_all(text, payload, others, forms, body)
+
+
+def show_all(text: str, payload: Message, others: Mapping[str, Message], forms: Mapping[str, Any], body: bytes) -> None:
+    """Prints everything under headings; `others`: what destinations by name get that is not the built-in message."""
+    click.echo(f"{heading('Slack, as text')}\n{readable(text)}\n\n{heading('Slack, the payload')}")
+    print_json(payload)
+    for name, other in others.items():
+        click.echo(f"\n{heading(f'{name}, by its template and time zone')}")
+        print_json(other)
+    first = forms["provisional"]["text"]
+    click.echo(f"\n{heading('Slack app, until the report is there')}\n{readable(first)}")
+    if forms["thread"]:
+        click.echo(f"\n{heading('Slack app, in the thread below')}\n{readable(forms['thread']['text'])}")
+    click.echo(f"\n{heading(f'Webhook, the body ({len(body)} bytes)')}")
+    print_json(json.loads(body))
 
 
 def report_for(source: str) -> RoomReport:
